@@ -1,0 +1,1 @@
+"""The catalogue's facts: one small module for each family of networks."""

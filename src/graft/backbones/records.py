@@ -1,0 +1,57 @@
+"""One typed record for each backbone: input, preprocessing, size, licence, where its weights come from."""
+
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge
+
+from graft.core.records import record
+
+Geometry = Literal["squash", "crop"]
+
+
+@record
+class Preprocessing:
+    """From RGB pixels 0..255 to what the network expects: reorder channels, then `pixel * scale + offset`.
+
+    `scale` and `offset` are for the channels in the network's own order.
+    """
+
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    geometry: Geometry = "squash"
+
+
+@record
+class WeightsSource:
+    """Where a set of weights is published. `sha256` is empty where the publisher states none."""
+
+    url: str
+    file: str
+    sha256: str = ""
+    md5: str = ""
+    licence: str
+
+
+@record
+class BackboneRecord:
+    """One network as a user may name it. Every figure here is asserted on a built network by the contract tests."""
+
+    SCHEMA: ClassVar[str] = "graft/backbone/1"
+    name: str  # mobilenet_1.0, vgg16, sprout
+    family: str  # mobilenet: with a weights file, the variant is found from the shapes
+    title: str  # MobileNet 1.0
+    constructor: str  # key of graft.backbones.networks.CONSTRUCTORS
+    options: tuple[tuple[str, float | int | str | bool], ...] = ()  # given to the constructor, as (("alpha", 1.0),)
+    side_pixels: Annotated[int, Ge(32)]  # the side to use unless the user asks for another
+    trained_side_pixels: Annotated[int, Ge(32)] | None = None  # where that is not the side it was trained at
+    min_side_pixels: Annotated[int, Ge(1)] = 32
+    preprocessing: Preprocessing
+    parameters: int  # without top
+    parameters_with_top: int | None = None
+    width: int  # channels of the last feature map
+    taps: tuple[str, ...]  # layer names, from the input upwards
+    tap_widths: tuple[int, ...]
+    licence: str
+    paper: str
+    weights: tuple[WeightsSource, ...] = ()

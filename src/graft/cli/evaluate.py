@@ -1,0 +1,81 @@
+"""`graft evaluate`: how good a classifier is, on a split of its own data or on other photos."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graft.cli.console import Console, columns, percent, printable
+from graft.cli.parsing import Parser, one_of
+from graft.cli.results import score_sentence
+
+if TYPE_CHECKING:
+    from graft.evaluation.records import Evaluation, Score
+
+SPLITS = ("train", "validation", "test")
+
+
+def parser() -> Parser:
+    """The words `graft evaluate` understands."""
+    words = Parser(
+        "evaluate",
+        "RUN [DATA] [options]",
+        "Measure a trained classifier: on the run's own test photos, or on other labelled photos.",
+        (
+            ("graft evaluate photos-run", "on the test split"),
+            ("graft evaluate photos-run later/", "on new photos, in folders named like the classes"),
+        ),
+    )
+    words.add_argument("run", metavar="RUN", help="a run's folder")
+    words.add_argument("data", metavar="DATA", nargs="?", help="other photos (default: those the run was made from)")
+    words.add_argument_group("options").add_argument(
+        "--split",
+        metavar="NAME",
+        type=one_of(*SPLITS),
+        default="test",
+        help="train, validation or test (default: test)",
+    )
+    return words.add_common()
+
+
+def run(arguments: Namespace, console: Console) -> int:
+    """Evaluate as `arguments` say."""
+    from graft.core.records import to_value
+    from graft.pipeline.evaluate import evaluate
+
+    data = Path(arguments.data) if arguments.data is not None else None
+    evaluation = evaluate(Path(arguments.run), data, split=arguments.split, progress=console.progress())
+    if console.json:
+        console.value(to_value(evaluation))
+        return 0
+    for line in describe(evaluation):
+        console.line(line)
+    console.advise(f"graft report {arguments.run}", "shows the run's mistakes and everything else on one page")
+    return 0
+
+
+def describe(evaluation: "Evaluation") -> list[str]:
+    """An evaluation for people: the score with its doubt, the classes, and what is mixed up most."""
+    where = "photos" if evaluation.split == "given" else f"{evaluation.split} photos"
+    accuracy = evaluation.accuracy
+    lines = [
+        score_sentence(accuracy.value, accuracy.low, accuracy.high, evaluation.n, where),
+        f"Always answering the commonest class would be right on {percent(evaluation.majority_share)}.",
+        "",
+    ]
+    rows = [("class", "photos", "found", "right when named")]
+    rows += [
+        (printable(each.name), f"{each.support:,}", _share(each.recall), _share(each.precision))
+        for each in evaluation.per_class
+    ]
+    lines += columns(rows, right=(1, 2, 3))
+    if evaluation.worst_confusions:
+        lines += ["", "Mixed up most:"]
+        lines += [
+            f"  {printable(each.true)} taken for {printable(each.predicted)}: {each.count:,}"
+            for each in evaluation.worst_confusions[:5]
+        ]
+    return lines
+
+
+def _share(score: "Score | None") -> str:
+    return "–" if score is None else percent(score.value)

@@ -1,0 +1,93 @@
+"""`graft train`: from a folder of photos to a classifier and a report."""
+
+import shlex
+from argparse import SUPPRESS, Namespace
+
+from graft.cli.console import Console
+from graft.cli.parsing import Parser, given, one_of, whole_number
+from graft.cli.results import tell_training
+
+ENGINES = ("openvino", "keras")
+RECIPES = ("auto", "probe")
+BINARY_HEADS = ("sigmoid", "softmax")
+PRECISIONS = ("auto", "bfloat16", "float32")
+ON_BAD = ("quarantine", "fail")
+# Field of TrainOptions -> option. What is not typed keeps the record's default.
+FIELDS = (
+    *("data", "output", "recipe", "backbone", "weights", "image_size", "seed", "split"),
+    *("precision", "engine", "on_bad", "binary_head", "split_from", "config"),
+)
+
+
+def parser() -> Parser:
+    """The words `graft train` understands."""
+    words = Parser(
+        "train",
+        "DATA [-o RUN] [options]",
+        "Train a classifier on labelled photos, measure it on photos it has not seen, and write a report.",
+        (
+            ("graft train photos/", "photos/ holds one folder for each class; the run is written to photos-run"),
+            (
+                "graft train photos/ --weights mobilenet_1_0_224_tf_no_top.h5 --backbone mobilenet",
+                "with ImageNet weights you have as a file: better than the small built-in network",
+            ),
+            ("graft train table.csv -o first --split 80/10/10", "a table with path,label[,split][,group]"),
+            ("graft train photos/ --split-from first", "the data have grown: earlier photos keep their split"),
+        ),
+    )
+    words.add_argument(
+        "data",
+        metavar="DATA",
+        help="a folder of class folders, with or without train, validation and test above them; or a CSV table",
+    )
+    _add_options(words)
+    _add_rare_options(words)
+    return words.add_common()
+
+
+def _add_options(words: Parser) -> None:
+    often = words.add_argument_group("options", argument_default=SUPPRESS)
+    often.add_argument("-o", "--output", metavar="RUN", help="folder to write (default: named after DATA, beside you)")
+    often.add_argument(
+        "--backbone", metavar="NAME", help="pretrained network, see graft backbones list (default: auto)"
+    )
+    often.add_argument("--weights", metavar="FILE", help="its weights: a Keras HDF5 or a safetensors file")
+    often.add_argument(
+        "--recipe", metavar="NAME", type=one_of(*RECIPES), help="how to train: auto or probe (default: auto)"
+    )
+    often.add_argument(
+        "--split", metavar="A/B/C", help="training/validation/test, as percentages or counts (default: 70/15/15)"
+    )
+    often.add_argument("--split-from", metavar="RUN", help="keep the splits of an earlier run's photos")
+    often.add_argument(
+        "--image-size", metavar="N", type=whole_number(8), help="side in pixels (default: the backbone's)"
+    )
+    often.add_argument("--seed", metavar="N", type=whole_number(0), help="for the split and all chance (default: 0)")
+
+
+def _add_rare_options(words: Parser) -> None:
+    rare = words.add_argument_group("rarely needed", argument_default=SUPPRESS)
+    rare.add_argument(
+        "--on-bad",
+        metavar="WHAT",
+        type=one_of(*ON_BAD),
+        help="files that are no good photos: quarantine (default) leaves them out and lists them, fail stops",
+    )
+    rare.add_argument("--precision", metavar="NAME", type=one_of(*PRECISIONS), help="auto, bfloat16 or float32")
+    rare.add_argument("--engine", metavar="NAME", type=one_of(*ENGINES), help="openvino (default) or keras")
+    rare.add_argument(
+        "--binary-head", metavar="NAME", type=one_of(*BINARY_HEADS), help="two classes: sigmoid (default) or softmax"
+    )
+    rare.add_argument("--config", metavar="FILE", help="follow the plan.json of an earlier run to the letter")
+
+
+def run(arguments: Namespace, console: Console) -> int:
+    """Train as `arguments` say."""
+    from graft.core.records import construct
+    from graft.pipeline.options import TrainOptions
+    from graft.pipeline.train import train
+
+    command = shlex.join(["graft", *console.words])
+    options = construct(TrainOptions, **given(arguments, FIELDS), command=command)
+    tell_training(train(options, progress=console.progress()), console)
+    return 0

@@ -1,0 +1,263 @@
+"""The one module that writes: atomic files, directories, disk space, stray files and locks."""
+
+import contextlib
+import errno
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from graft.core.errors import BadInput, ResourceProblem
+from graft.core.locks import Lock as Lock
+
+CRASH_POINTS = (
+    "before_write",
+    "half_written",
+    "before_fsync",
+    "before_rename",
+    "after_rename",
+    "before_directory_fsync",
+    "before_old_removed",
+)
+CRASH_EXIT_STATUS = 137
+STRAY_PATTERN = ".graft-*.tmp"
+FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+NO_DIRECTORY_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+WINDOWS = os.name == "nt"
+RENAME_TRIES = 8  # Windows: a virus scanner or a reader may hold the old file for a moment
+RENAME_PAUSE_SECONDS = 0.02
+PIECE_BYTES = 16 << 20  # some systems refuse a single write of 2 GiB or more
+
+Piece = bytes | bytearray | memoryview
+
+
+def crash_point(writer: str, point: str) -> None:
+    """End the process at once where the environment variable GRAFT_CRASH_AT is `writer:point`; for crash tests."""
+    if os.environ.get("GRAFT_CRASH_AT") == f"{writer}:{point}":
+        os._exit(CRASH_EXIT_STATUS)
+
+
+def write_atomic(path: Path, content: Piece | Iterable[Piece], *, writer: str, needed_bytes: int = 0) -> None:
+    """Write a file so that a reader finds the old content or the new one, whole, whatever happens meanwhile.
+
+    A temporary file beside `path` is written, brought to the disk and renamed over `path`; then the directory is
+    brought to the disk. The rename also removes the old content, so the point `before_old_removed` lies just before
+    it and is passed only where there is something to replace. A symbolic link at `path` is replaced, not followed.
+
+    `writer` names the kind of artefact in crash points. `needed_bytes`, where known, is told when the disk is full.
+    Raises ResourceProblem (`disk_full`, `cannot_write`); an error raised by `content` itself passes through. Nothing
+    is left behind after an error.
+    """
+    pieces: Iterable[Piece] = (content,) if isinstance(content, bytes | bytearray | memoryview) else content
+    if not needed_bytes and isinstance(content, bytes | bytearray | memoryview):
+        needed_bytes = memoryview(content).nbytes
+    temporary = temporary_path(path.parent)
+    crash_point(writer, "before_write")
+    try:
+        _write_temporary(temporary, pieces, path=path, writer=writer, needed_bytes=needed_bytes)
+        with _told(path, needed_bytes):
+            crash_point(writer, "before_rename")
+            if os.path.lexists(path):
+                crash_point(writer, "before_old_removed")
+            _replace(temporary, path)
+            crash_point(writer, "after_rename")
+            crash_point(writer, "before_directory_fsync")
+            _fsync_directory(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is the one to tell; the rest is swept later
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def temporary_path(directory: Path) -> Path:
+    """A new name in `directory` for a file or folder that `sweep_stray` may remove once it is old.
+
+    Host, process and a random number: process numbers alone collide between hosts that share a disk.
+    """
+    host = re.sub(r"[^A-Za-z0-9-]", "", platform.node())[:40]
+    return directory / f".graft-{host}-{os.getpid()}-{os.urandom(8).hex()}.tmp"
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and its parents; one that exists is fine. Raises ResourceProblem or BadInput."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    with _told(path, 0):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise BadInput(
+                f"{path} must be a folder, got something else of that name.",
+                hint="Remove it or name another place.",
+                code="already_exists",
+            ) from None
+        for each in missing:
+            _fsync_directory(each.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file; a missing one is fine. Raises ResourceProblem."""
+    with _told(path, 0):
+        path.unlink(missing_ok=True)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all it holds, or a single file; a missing one is fine. Links are not followed.
+
+    The directory first gets a stray's name, so that a crash leaves it whole or gone, never half there.
+    """
+    if path.is_symlink() or path.is_file():
+        remove_file(path)
+        return
+    if not path.exists():
+        return
+    doomed = temporary_path(path.parent)
+    try:
+        path.rename(doomed)
+    except OSError:
+        doomed = path  # Windows: no rename while a file inside is open; remove what can be removed
+    with _told(path, 0):
+        shutil.rmtree(doomed)
+
+
+def sweep_stray(directory: Path, older_than_seconds: float) -> int:
+    """Remove what crashed writers left in `directory` and return how many were removed.
+
+    Only temporary files and folders whose last change is older than `older_than_seconds` (the lease of the lock that
+    guards the place) are touched: a younger one may belong to a living writer.
+    """
+    removed = 0
+    for path in sorted(directory.glob(STRAY_PATTERN)):
+        try:
+            age_seconds = time.time() - path.lstat().st_mtime
+        except FileNotFoundError:
+            continue  # its writer has just renamed it
+        if age_seconds > older_than_seconds:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                remove_file(path)
+            removed += not os.path.lexists(path)
+    return removed
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes an unprivileged process may still write on the disk of `path`, which need not exist yet."""
+    place = path.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        return shutil.disk_usage(place).free
+    except OSError as error:
+        raise _problem(error, path, 0) from None
+
+
+def require_space(path: Path, needed_bytes: int, purpose: str) -> None:
+    """Refuse (`disk_full`) to begin `purpose` where the disk of `path` has fewer than `needed_bytes` free."""
+    free = free_bytes(path)
+    if free < needed_bytes:
+        raise ResourceProblem(
+            f"{purpose} needs {needed_bytes} bytes at {path}, but {free} bytes are free there.",
+            hint="Free some space or name a place on another disk.",
+            code="disk_full",
+        )
+
+
+def _write_temporary(temporary: Path, pieces: Iterable[Piece], *, path: Path, writer: str, needed_bytes: int) -> None:
+    """Create, fill and fsync the temporary file. Errors of `pieces` pass; those of the disk become coded."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    with _told(path, needed_bytes):
+        descriptor = os.open(temporary, flags, 0o666)
+    written, halved = 0, False
+    try:
+        for piece in pieces:
+            view = memoryview(piece).cast("B")
+            with _told(path, max(needed_bytes, written + len(view))):
+                if not halved and view:
+                    _write_all(descriptor, view[: len(view) // 2])
+                    crash_point(writer, "half_written")
+                    view, written, halved = view[len(view) // 2 :], written + len(view) // 2, True
+                _write_all(descriptor, view)
+            written += len(view)
+        with _told(path, max(needed_bytes, written)):
+            crash_point(writer, "before_fsync")
+            _fsync(descriptor)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            os.close(descriptor)
+        raise
+    with _told(path, max(needed_bytes, written)):
+        os.close(descriptor)  # a network disk may report a full quota only here
+
+
+def _write_all(descriptor: int, view: memoryview) -> None:
+    while view:
+        view = view[os.write(descriptor, view[:PIECE_BYTES]) :]
+
+
+def _fsync(descriptor: int) -> None:
+    """Bring a file's content to the disk; macOS' fsync stops at the drive's cache, so ask for more there."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # not every file system knows it
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over `path`; where the system is Windows, an open old file may need a few tries."""
+    for left in reversed(range(RENAME_TRIES if WINDOWS else 1)):
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            if not left:
+                raise
+            time.sleep(RENAME_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _fsync_directory(directory: Path) -> None:
+    """Make names durable, where the system can: Windows cannot open a directory, some network disks refuse."""
+    if WINDOWS:
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_DIRECTORY_FSYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _told(path: Path, needed_bytes: int) -> Iterator[None]:
+    """Turn an OSError into the ResourceProblem that says what is wrong with the place."""
+    try:
+        yield
+    except OSError as error:
+        raise _problem(error, path, needed_bytes) from error
+
+
+def _problem(error: OSError, path: Path, needed_bytes: int) -> ResourceProblem:
+    reason = (error.strerror or str(error) or "unknown reason").lower()
+    if error.errno not in FULL:
+        return ResourceProblem(
+            f"{path} must be in a folder that exists and can be written to, got: {reason}.",
+            hint="Check that the folder is there, its permissions and the disk, or name another place.",
+            code="cannot_write",
+        )
+    with contextlib.suppress(OSError, ResourceProblem):
+        free = shutil.disk_usage(path.parent).free
+        return ResourceProblem(
+            f"Writing {path} needs {max(needed_bytes, 1)} bytes, but {free} bytes are free on its disk ({reason}).",
+            hint="Free some space or name a place on another disk; then run the same command again.",
+            code="disk_full",
+        )
+    return ResourceProblem(f"Writing {path} needs {max(needed_bytes, 1)} bytes ({reason}).", code="disk_full")

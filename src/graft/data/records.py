@@ -1,0 +1,73 @@
+"""What is known about the user's photos: the scan's findings, and the manifest that a training follows."""
+
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Len
+
+from graft.core.records import record
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Sha256 = Annotated[str, Len(64, 64)]
+
+
+@record
+class ImageLimits:
+    """What an image may be at most, checked before anything is decoded."""
+
+    max_bytes: Annotated[int, Ge(1)] = 25_000_000
+    max_pixels: Annotated[int, Ge(64)] = 50_000_000
+    min_side_pixels: Annotated[int, Ge(1)] = 8
+
+
+@record
+class ImageFacts:
+    """What decoding one image showed. `width` and `height` are pixels after EXIF orientation was applied."""
+
+    format: str  # JPEG, PNG, WEBP, BMP, GIF, TIFF: by content, never by name
+    width: int
+    height: int
+    mode: str  # Pillow's name of the stored colour mode: RGB, L, CMYK, P, I;16 ...
+    orientation: int = 1  # the EXIF tag, 1..8
+    bytes: int = 0
+    flags: tuple[str, ...] = ()  # trailing_bytes, frames_ignored, extension_mismatch, icc_profile
+
+
+@record
+class Photo:
+    """One good photo. `path` is relative to the data folder, with forward slashes; `label` indexes `classes`."""
+
+    path: str
+    label: Annotated[int, Ge(0)]
+    split: Split
+    sha256: Sha256
+    group: str  # photos of one group (duplicates, or the user's group column) share a split
+    facts: ImageFacts
+
+
+@record
+class Quarantined:
+    """One file that was left out, and why (`code` is one of `graft.core.errors.CODES`)."""
+
+    path: str
+    code: str
+    reason: str
+    sha256: str = ""
+
+
+@record
+class Manifest:
+    """Everything a training may know about the data. The order of `classes` is fixed here, once and for all.
+
+    Holds no absolute path and no time: the same photos give the same manifest on any machine.
+    """
+
+    SCHEMA: ClassVar[str] = "graft/manifest/1"
+    classes: tuple[str, ...]
+    photos: tuple[Photo, ...]  # sorted by path
+    quarantined: tuple[Quarantined, ...] = ()
+    ignored: tuple[str, ...] = ()  # files that are no photos by name (Thumbs.db, notes.txt)
+    split_origin: Literal["given", "made"]
+    split_fractions: tuple[float, float, float]  # train, validation, test as asked for; of given splits as found
+    seed: int
+    limits: ImageLimits = ImageLimits()

@@ -1,0 +1,174 @@
+"""Every listed file is read, hashed and decoded once: what can be used, and what cannot and why."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from graft.core.errors import BadInput, ImageRefused, IntegrityProblem
+from graft.core.files import make_directory, write_atomic
+from graft.core.hashing import sha256_bytes, sha256_json
+from graft.core.progress import Progress
+from graft.core.records import from_json, record, to_json, to_value
+from graft.data.images import check, decoder_identity, mismatch_flags, read_bytes
+from graft.data.records import ImageFacts, ImageLimits, Quarantined
+from graft.data.sources import Entry, Source
+
+MAX_BAD_SHARE = 0.05  # above it something is wrong with the data as a whole, and a classifier would hide it
+MIN_CLASS_PHOTOS = 2
+CHUNK_FILES = 16  # files handed to a thread at once: the hand-over costs as much as a small photo's header
+NAMED_IN_MESSAGE = 5
+
+OnBad = Literal["quarantine", "fail"]
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """One good photo as found."""
+
+    entry: Entry
+    sha256: str
+    facts: ImageFacts
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The outcome for every file of a source; both lists are sorted by path."""
+
+    source: Source
+    good: tuple[Scanned, ...]
+    quarantined: tuple[Quarantined, ...]
+    limits: ImageLimits = ImageLimits()
+
+
+@record
+class Verdict:
+    """What decoding one content showed: facts of a good image, or code and reason of a refusal."""
+
+    facts: ImageFacts | None = None
+    code: str = ""
+    reason: str = ""
+
+
+@record
+class ScanMemory:
+    """Verdicts by content hash, so that a second scan of the same data only hashes."""
+
+    SCHEMA: ClassVar[str] = "graft/scan-memory/1"
+    verdicts: dict[str, Verdict]
+
+
+def scan(
+    source: Source,
+    *,
+    limits: ImageLimits,
+    on_bad: OnBad,
+    progress: Progress,
+    workers: int,
+    cache: Path | None,
+) -> Scan:
+    """Look at every file of `source`; the result does not depend on `workers` or `cache`.
+
+    Raises `BadInput`: `too_many_bad` above 5 % bad files, or at the first one with `on_bad="fail"`; `class_empty` where
+    a class keeps fewer than two good photos.
+    """
+    memory_path = _memory_path(source, limits, cache)
+    remembered = _read_memory(memory_path)
+    good, bad, verdicts = [], list(source.refused), {}
+    examine = _Examine(root=source.root, limits=limits, remembered=remembered)
+    with progress.stage("Looking at photos", len(source.entries), "photos") as stage:
+        for results in _in_threads(examine, source.entries, workers):
+            for entry, sha256, verdict in results:
+                if sha256:
+                    verdicts[sha256] = verdict
+                if verdict.facts is None:
+                    bad.append(Quarantined(path=entry.path, code=verdict.code, reason=verdict.reason, sha256=sha256))
+                else:
+                    flags = sorted({*verdict.facts.flags, *mismatch_flags(entry.path, verdict.facts.format)})
+                    good.append(Scanned(entry, sha256, replace(verdict.facts, flags=tuple(flags))))
+            stage.advance(len(results))
+    if memory_path is not None and verdicts != remembered:
+        make_directory(memory_path.parent)
+        write_atomic(memory_path, to_json(ScanMemory(verdicts=verdicts)), writer="scan_memory")
+    bad.sort(key=lambda item: item.path)
+    _refuse_bad(bad, len(source.entries) + len(source.refused), on_bad)
+    _refuse_small_classes(source, good)
+    return Scan(source=source, good=tuple(good), quarantined=tuple(bad), limits=limits)
+
+
+_Result = tuple[Entry, str, Verdict]
+
+
+@dataclass(frozen=True)
+class _Examine:
+    """What a thread does to a few files."""
+
+    root: Path
+    limits: ImageLimits
+    remembered: Mapping[str, Verdict]
+
+    def __call__(self, entries: Sequence[Entry]) -> list[_Result]:
+        return [self._one(entry) for entry in entries]
+
+    def _one(self, entry: Entry) -> _Result:
+        sha256 = ""
+        try:
+            data = read_bytes(self.root / entry.path, limits=self.limits, root=self.root)
+            sha256 = sha256_bytes(data)
+            return entry, sha256, self.remembered.get(sha256) or Verdict(facts=check(data, limits=self.limits))
+        except ImageRefused as refusal:
+            return entry, sha256, Verdict(code=refusal.code, reason=str(refusal))
+
+
+def _in_threads(examine: _Examine, entries: Sequence[Entry], workers: int) -> Iterator[list[_Result]]:
+    """Results in the order of `entries`, a chunk at a time."""
+    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="graft-scan")
+    try:
+        starts = range(0, len(entries), CHUNK_FILES)
+        yield from pool.map(examine, (entries[start : start + CHUNK_FILES] for start in starts))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _memory_path(source: Source, limits: ImageLimits, cache: Path | None) -> Path | None:
+    if cache is None:
+        return None
+    key = sha256_json({"root": str(source.root), "decoder": decoder_identity(), "limits": to_value(limits)})
+    return cache / "scans" / f"{key[:32]}.json"
+
+
+def _read_memory(path: Path | None) -> Mapping[str, Verdict]:
+    """Earlier verdicts; none where there are none or where they do not read: then they are found anew and rewritten."""
+    if path is None or not path.is_file():
+        return {}
+    try:
+        return from_json(ScanMemory, path.read_bytes(), source=str(path)).verdicts
+    except (IntegrityProblem, OSError):
+        return {}
+
+
+def _refuse_bad(bad: Sequence[Quarantined], total: int, on_bad: OnBad) -> None:
+    if not bad or (on_bad == "quarantine" and len(bad) <= MAX_BAD_SHARE * total):
+        return
+    counts = ", ".join(f"{count} {code}" for code, count in Counter(item.code for item in bad).most_common())
+    first = " ".join(f"{item.path!r}: {item.reason}" for item in bad[:NAMED_IN_MESSAGE])
+    more = f" And {len(bad) - NAMED_IN_MESSAGE} more." if len(bad) > NAMED_IN_MESSAGE else ""
+    allowed = "none may be bad" if on_bad == "fail" else f"at most {MAX_BAD_SHARE:.0%} may be bad"
+    raise BadInput(
+        f"{len(bad)} of {total} files cannot be used ({counts}), but {allowed}. {first}{more}",
+        hint="Repair or remove these files.",
+        code="too_many_bad",
+    )
+
+
+def _refuse_small_classes(source: Source, good: Sequence[Scanned]) -> None:
+    counts = Counter(item.entry.label for item in good)
+    small = [f"{name!r} has {counts[name]}" for name in source.classes if counts[name] < MIN_CLASS_PHOTOS]
+    if small:
+        raise BadInput(
+            f"Every class must have at least {MIN_CLASS_PHOTOS} good photos, but {', '.join(small[:5])}.",
+            hint="Add photos to the class or remove its folder.",
+            code="class_empty",
+        )

@@ -1,0 +1,366 @@
+"""From what the user points at to a list of files with labels: nothing is opened as an image here.
+
+Three layouts: a folder with one folder a class; the same below `train`, `validation` (or `valid`, `val`) and `test`; a
+CSV table with the columns path, label and, if wanted, split and group. Classes are in natural order of their names
+(2 before 10), which no locale and no file system changes.
+"""
+
+import csv
+import io
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from graft.core.errors import BadInput
+from graft.data.containers import HEAD_BYTES, forbidden_kind, kind_of
+from graft.data.records import Quarantined, Split
+
+SPLIT_NAMES: Mapping[str, Split] = MappingProxyType(
+    {
+        "train": "train",
+        "training": "train",
+        "validation": "validation",
+        "valid": "validation",
+        "val": "validation",
+        "test": "test",
+        "testing": "test",
+    }
+)
+MAX_TABLE_BYTES = 256 << 20
+# Files with these endings are meant as photos, also those that will be refused: the user is told, never left to wonder.
+PHOTO_SUFFIXES = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+        *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".psd", ".eps", ".ico", ".svg", ".ppm", ".pgm", ".pbm"),
+        *(".pnm", ".tga", ".exr", ".dcm", ".dng", ".cr2", ".nef", ".arw"),
+    )
+)
+_IGNORED_FOLDERS = frozenset(("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"))
+_IGNORED_FILES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"))
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file meant as a photo. `path` is relative to the source's root, with forward slashes."""
+
+    path: str
+    label: str
+    split: Split | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data folder or table lists. `root` is absolute; everything else is the same on any machine."""
+
+    root: Path
+    entries: tuple[Entry, ...]  # sorted by path
+    classes: tuple[str, ...]  # natural order, empty ones included
+    origin: Literal["folder", "splits", "csv"]
+    ignored: tuple[str, ...] = ()  # no photos by name
+    refused: tuple[Quarantined, ...] = ()  # could not even be listed, or are links to folders
+    empty_classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one walk over a class folder gave; paths are relative to the root."""
+
+    photos: tuple[str, ...]
+    ignored: tuple[str, ...]
+    refused: tuple[Quarantined, ...]
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Sort key: numbers within names by value, everything else by code points; equal names by the raw text."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part), name
+
+
+def read_source(data: Path) -> Source:
+    """List the files and labels of a data folder or CSV table; raises `BadInput` with what is wrong in one sentence."""
+    if not data.exists():
+        raise BadInput(f"The data must exist, got {str(data)!r}.", hint="Check the path.", code="not_found")
+    root = data.resolve()
+    source = _read_folder(root) if root.is_dir() else _read_file(root)
+    _check_classes(source)
+    return source
+
+
+def _read_file(path: Path) -> Source:
+    name = path.name.lower()
+    if name.endswith(".csv"):
+        return _read_table(path)
+    if name.endswith(_ARCHIVES):
+        raise BadInput(
+            f"The data must be a folder or a CSV table, got an archive {path.name!r}.", hint="Unpack it first."
+        )
+    raise BadInput(
+        f"The data must be a folder with one folder a class, or a CSV table, got the file {path.name!r}.",
+        hint="Give the folder that holds the class folders.",
+    )
+
+
+# Folders
+
+
+def _read_folder(root: Path) -> Source:
+    folders, files, refused = _list(root, "")
+    splits = _split_folders(root, folders)
+    loose = files
+    parts: list[tuple[str, Split | None, _Found]] = []
+    if splits is None:
+        if not folders:
+            _refuse_flat(root, files)
+        parts += [(_label(name), None, _walk(root, name)) for name in folders]
+    else:
+        for name, split in splits:
+            inner, inner_files, inner_refused = _list(root, name)
+            loose, refused = loose + inner_files, refused + inner_refused
+            parts += [(_label(label), split, _walk(root, f"{name}/{label}")) for label in inner]
+    entries = [Entry(path, label, split) for label, split, found in parts for path in found.photos]
+    labels = {label for label, _, _ in parts}
+    return Source(
+        root=root,
+        entries=tuple(sorted(entries, key=lambda entry: entry.path)),
+        classes=tuple(sorted(labels, key=natural_key)),
+        origin="folder" if splits is None else "splits",
+        ignored=tuple(sorted([*loose, *(path for _, _, found in parts for path in found.ignored)])),
+        refused=tuple(sorted([*refused, *(item for *_, found in parts for item in found.refused)], key=_path_of)),
+        empty_classes=tuple(sorted(labels - {entry.label for entry in entries}, key=natural_key)),
+    )
+
+
+def _path_of(item: Quarantined) -> str:
+    return item.path
+
+
+def _label(name: str) -> str:
+    # some file systems hand out decomposed letters: the same class must have the same name everywhere
+    return unicodedata.normalize("NFC", name)
+
+
+def _list(root: Path, inside: str) -> tuple[list[str], list[str], list[Quarantined]]:
+    """Folder names, relative file paths and unlistable things directly in a folder; all sorted."""
+    folders: list[str] = []
+    files: list[str] = []
+    refused: list[Quarantined] = []
+    for item, path in _scan_folder(root, inside, refused):
+        if item.is_dir(follow_symlinks=False):
+            if _is_ignored(item.name, _IGNORED_FOLDERS):
+                files.append(path)
+            else:
+                folders.append(item.name)
+        elif item.is_symlink() and item.is_dir():
+            refused.append(_linked_folder(root, path))
+        else:
+            files.append(path)
+    return sorted(folders), sorted(files), refused
+
+
+def _walk(root: Path, top: str) -> _Found:
+    """All files below a class folder. Links to folders are not followed: they may lead out, or in a circle."""
+    photos: list[str] = []
+    ignored: list[str] = []
+    refused: list[Quarantined] = []
+    pending = [top]
+    while pending:
+        for item, path in _scan_folder(root, pending.pop(), refused):
+            if item.is_dir(follow_symlinks=False):
+                (ignored if _is_ignored(item.name, _IGNORED_FOLDERS) else pending).append(path)
+            elif item.is_symlink() and item.is_dir():
+                refused.append(_linked_folder(root, path))
+            else:
+                (photos if _is_photo(item) else ignored).append(path)
+    return _Found(tuple(sorted(photos)), tuple(sorted(ignored)), tuple(refused))
+
+
+def _scan_folder(root: Path, inside: str, refused: list[Quarantined]) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """The items of a folder with their relative paths; what cannot be listed or named goes to `refused`."""
+    try:
+        with os.scandir(root / inside) as items:
+            found = sorted(items, key=lambda item: item.name)
+    except OSError as error:
+        reason = f"The folder must be readable, got: {error.strerror}."
+        refused.append(Quarantined(path=_printable(inside) or ".", code="unreadable", reason=reason))
+        return
+    for item in found:
+        path = f"{inside}/{item.name}" if inside else item.name
+        if _printable(path) != path:
+            reason = "The name must be valid Unicode, got bytes that are not."
+            refused.append(Quarantined(path=_printable(path), code="unreadable", reason=reason))
+        else:
+            yield item, path
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _linked_folder(root: Path, path: str) -> Quarantined:
+    if (root / path).resolve().is_relative_to(root):
+        reason = "Links to folders are not followed: put the photos, or links to them, in the class folder."
+        return Quarantined(path=path, code="not_a_file", reason=reason)
+    reason = "The folder must lie in the data folder, got a link that leads out of it."
+    return Quarantined(path=path, code="outside_root", reason=reason)
+
+
+def _is_ignored(name: str, names: frozenset[str]) -> bool:
+    return name.startswith(".") or name.lower() in names
+
+
+def _is_photo(item: os.DirEntry[str]) -> bool:
+    """Whether a file is meant as a photo: by its ending, or where that says nothing, by its first bytes."""
+    if _is_ignored(item.name, _IGNORED_FILES):
+        return False
+    suffix = os.path.splitext(item.name)[1].lower()  # noqa: PTH122 (a name, not a path)
+    if suffix in PHOTO_SUFFIXES:
+        return True
+    if not item.is_file() or suffix in (".txt", ".csv", ".json", ".xml", ".md", ".html", ".py", ".zip", ".pdf"):
+        return False
+    try:
+        with Path(item.path).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return suffix == ""  # let the scan say what is wrong with it
+    return kind_of(head) is not None or (suffix == "" and forbidden_kind(head) is not None)
+
+
+def _split_folders(root: Path, folders: Sequence[str]) -> list[tuple[str, Split]] | None:
+    """The folders that are splits, or None where the folders are classes."""
+    named = [(name, SPLIT_NAMES[name.lower()]) for name in folders if name.lower() in SPLIT_NAMES]
+    nested = [name for name, _ in named if _list(root, name)[0]]
+    if not nested:
+        return None  # a class may well be called "train"
+    others = [name for name in folders if name not in dict(named)]
+    if others:
+        raise BadInput(
+            f"The data must hold either class folders or split folders, got both: {named[0][0]!r} and {others[0]!r}.",
+            hint="Move the class folders into the split folders, or the others out of the way.",
+        )
+    splits = [split for _, split in named]
+    for split in sorted(set(splits)):
+        if splits.count(split) > 1:
+            twins = " and ".join(repr(name) for name, its in named if its == split)
+            raise BadInput(f"There must be one {split} folder, got {twins}.", hint="Merge them, or move one away.")
+    if "train" not in splits:
+        raise BadInput(f"The data must hold a train folder, got only {', '.join(name for name, _ in named)}.")
+    return named
+
+
+def _refuse_flat(root: Path, files: Sequence[str]) -> None:
+    photos = [name for name in files if Path(name).suffix.lower() in PHOTO_SUFFIXES]
+    if photos:
+        raise BadInput(
+            f"The data must hold its photos in one folder a class, got {len(photos)} without a class folder.",
+            hint="Sort the photos into folders named after their classes, or give a CSV table of path,label.",
+        )
+    raise BadInput(
+        f"The data folder must hold one folder a class, got none in {root.name!r}.",
+        hint="Check the path.",
+        code="no_photos",
+    )
+
+
+def _check_classes(source: Source) -> None:
+    if not source.entries and not source.refused:
+        raise BadInput("The data must hold photos, got none.", hint="Check the path.", code="no_photos")
+    by_folded: dict[str, str] = {}
+    for name in source.classes:
+        twin = by_folded.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
+        if twin != name:
+            raise BadInput(
+                f"Class names must differ by more than upper and lower case, got {twin!r} and {name!r}.",
+                hint="Merge or rename them: some file systems cannot tell them apart.",
+            )
+    if len(source.classes) < 2:
+        name = source.classes[0] if source.classes else ""
+        inner = _list(source.root, name)[0] if source.origin == "folder" and name else []
+        hint = (
+            f"Did you mean {str(source.root / name)!r}?"
+            if len(inner) > 1
+            else "Sort the photos into two or more folders."
+        )
+        raise BadInput(f"There must be two classes at least, got {len(source.classes)}: {name!r}.", hint=hint)
+    trained = {entry.label for entry in source.entries if entry.split in (None, "train")}
+    missing = [name for name in source.classes if name not in trained and name not in source.empty_classes]
+    if missing:
+        raise BadInput(
+            f"Every class must have photos in the train split, got none of {missing[0]!r}.", code="class_empty"
+        )
+
+
+# Tables
+
+
+def _read_table(path: Path) -> Source:
+    if path.stat().st_size > MAX_TABLE_BYTES:
+        raise BadInput(f"A table must have at most {MAX_TABLE_BYTES} bytes, got {path.stat().st_size}.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = "Save it as CSV UTF-8."
+        raise BadInput(f"The table must be UTF-8 text, got other bytes at {error.start}.", hint=hint) from None
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        entries = tuple(sorted(_rows(lines, path.parent), key=lambda row: row.path))
+    except csv.Error as error:
+        raise BadInput(f"The table must be valid CSV: {error}.") from None
+    _check_rows(entries)
+    return Source(
+        root=path.parent,
+        entries=entries,
+        classes=tuple(sorted({entry.label for entry in entries}, key=natural_key)),
+        origin="csv",
+    )
+
+
+def _relative(path: str, root: Path) -> str:
+    """The path as the manifest names it; one that leads out of the root is left for the scan to refuse."""
+    path = path.replace("\\", "/") if os.sep == "\\" else path
+    if Path(path).is_absolute() and Path(path).is_relative_to(root):
+        return Path(path).relative_to(root).as_posix()
+    return path.removeprefix("./")
+
+
+def _rows(lines: Iterable[list[str]], root: Path) -> Iterator[Entry]:
+    rows = enumerate(lines, start=1)
+    columns = [name.strip().lower() for name in next(rows, (0, []))[1]]
+    known = ("path", "label", "split", "group")
+    if "path" not in columns or "label" not in columns or len(set(columns)) != len(columns):
+        raise BadInput(
+            f"A table's first line must name the columns path,label[,split][,group], got {','.join(columns)[:80]!r}.",
+            hint="Separate the columns by commas.",
+        )
+    for number, row in rows:
+        if not any(row):
+            continue
+        if len(row) != len(columns):
+            raise BadInput(f"Row {number} of the table must have {len(columns)} columns, got {len(row)}.")
+        value = {name: cell.strip() for name, cell in zip(columns, row, strict=True) if name in known}
+        if not value["path"] or not value["label"] or "\x00" in value["path"]:
+            raise BadInput(f"Row {number} of the table must have a path and a label, got {row!r:.80}.")
+        split = value.get("split", "").lower()
+        if split and split not in SPLIT_NAMES:
+            raise BadInput(f"Row {number}: the split must be train, validation or test, got {split!r:.40}.")
+        yield Entry(
+            _relative(value["path"], root), _label(value["label"]), SPLIT_NAMES.get(split), value.get("group") or None
+        )
+
+
+def _check_rows(entries: Sequence[Entry]) -> None:
+    for earlier, later in pairwise(entries):
+        if earlier.path == later.path:
+            raise BadInput(
+                f"A table must name each photo once, got {later.path!r} twice ({earlier.label!r}, {later.label!r})."
+            )
+    without = [entry.path for entry in entries if entry.split is None]
+    if without and len(without) < len(entries):
+        raise BadInput(f"Either all rows must name a split or none, got none for {without[0]!r}.")

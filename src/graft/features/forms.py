@@ -1,0 +1,63 @@
+"""How a compiled form lies on disk: its name, its files, and the check before it is used."""
+
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from graft.backbones.catalogue import find
+from graft.core.errors import IntegrityProblem
+from graft.core.hashing import sha256_file, sha256_json
+from graft.core.records import from_json, to_value
+from graft.features.records import CompiledForm, Program
+
+COMPILE_VERSION = 1  # raise it when the same program would be converted to another graph
+GRAPH_FILE = "network.xml"
+CONSTANTS_FILE = "network.bin"
+RECORD_FILE = "form.json"  # written last: a form without it does not exist
+
+
+@dataclass(frozen=True)
+class Form:
+    """A compiled form that was just verified. `events` say what had to be repaired, one sentence each."""
+
+    graph: Path
+    record: CompiledForm
+    events: tuple[str, ...] = ()
+
+
+def form_key(program: Program) -> str:
+    """Everything the graph depends on, as one hash."""
+    record = find(program.backbone)
+    described = to_value(program)
+    parts = {name: described[name] for name in ("weights_sha256", "side_pixels", "preprocessing", "outputs")}
+    return sha256_json(
+        {
+            **parts,
+            "constructor": record.constructor,
+            "options": [list(option) for option in record.options],
+            "openvino": metadata.version("openvino"),
+            "keras": metadata.version("keras"),
+            "version": COMPILE_VERSION,
+        }
+    )
+
+
+def stored_form(folder: Path, key: str) -> tuple[Form | None, str]:
+    """The verified form, or None and what is damaged about it (empty where there simply is none)."""
+    try:
+        stored = (folder / RECORD_FILE).read_bytes()
+    except FileNotFoundError:
+        return None, ""
+    try:
+        record = from_json(CompiledForm, stored, source=RECORD_FILE)
+        graph = sha256_file(folder / GRAPH_FILE)
+        constants = sha256_file(folder / CONSTANTS_FILE)
+    except (IntegrityProblem, FileNotFoundError) as error:
+        return None, str(error)
+    if record.key != key:
+        return None, f"{RECORD_FILE} belongs to another form"
+    if graph != record.graph_sha256:
+        return None, f"{GRAPH_FILE} does not match its hash"
+    if constants != record.constants_sha256:
+        return None, f"{CONSTANTS_FILE} does not match its hash"
+    return Form(folder / GRAPH_FILE, record), ""

@@ -1,0 +1,100 @@
+"""Keras models that give a program's outputs: plain for reference, with pixels as input for conversion."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graft.backbones.records import Preprocessing
+from graft.core.telemetry import import_openvino
+from graft.features.records import Output, Program
+
+
+def joined_outputs(network: Any, outputs: Sequence[Output]) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """A model (network input) -> (batch, everything) float32, and the shape of each output in it, without batch.
+
+    All outputs flattened into one tensor: one evaluation gives them all, and none can be mistaken for another.
+    `network` is channels-last.
+    """
+    import keras
+
+    tensors = [read(network, output, channels_first=False) for output in outputs]
+    shapes = {output.name: tuple(tensor.shape[1:]) for output, tensor in zip(outputs, tensors, strict=True)}
+    flat = [keras.layers.Flatten(data_format="channels_last")(tensor) for tensor in tensors]
+    joined = keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0]
+    return keras.Model(network.input, joined), shapes
+
+
+def exact_forward(model: Any, batch_images: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A Keras model of one input and one output as a function of `batch_images` rows, computed in float32.
+
+    On Keras' OpenVINO backend `predict` will not do: it lets the processor choose bfloat16, and is off by a percent.
+    """
+    import keras
+
+    if keras.backend.backend() != "openvino":
+        return lambda given: np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(given)))
+    core = import_openvino().Core()
+    # Windows cannot remove what is still mapped; the system's own cleaning of temporary files does it then.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = str(Path(folder) / "model.xml")
+        signature = [keras.InputSpec(shape=(batch_images, *model.input_shape[1:]), dtype="float32")]
+        model.export(path, format="openvino", verbose=False, input_signature=signature)
+        compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda given: np.array(compiled({0: given})[0])
+
+
+def separate(joined: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """The outputs by name from what a model of `joined_outputs` gave: (batch, everything) -> (batch, *shape) each."""
+    values = {}
+    at = 0
+    for name, shape in shapes.items():
+        width = int(np.prod(shape))
+        values[name] = np.ascontiguousarray(joined[:, at : at + width]).reshape(len(joined), *shape)
+        at += width
+    return values
+
+
+def pixels_model(network: Any, program: Program) -> Any:
+    """A model (batch, side, side, 3) uint8 RGB -> the program's outputs in order, preprocessing inside.
+
+    `network` is channels-first: OpenVINO computes so, and in a channels-last network it mostly transposes. Whole
+    activations leave channels-last.
+    """
+    import keras
+
+    side = program.side_pixels
+    pixels = keras.Input((side, side, 3), dtype="uint8", name="pixels")
+    given = keras.ops.transpose(preprocessed(pixels, program.preprocessing), (0, 3, 1, 2))
+    inner = keras.Model(network.input, [read(network, output, channels_first=True) for output in program.outputs])
+    return keras.Model(pixels, inner(given))
+
+
+def preprocessed(pixels: Any, preprocessing: Preprocessing) -> Any:
+    """The symbolic twin of `preprocessing.network_input`: (batch, height, width, 3) uint8 -> float32."""
+    import keras
+
+    values = keras.ops.cast(pixels, "float32")
+    if preprocessing.channel_order == "bgr":
+        values = keras.ops.take(values, np.array([2, 1, 0], "int32"), axis=-1)
+    scale = np.asarray(preprocessing.scale, np.float32).reshape(1, 1, 1, 3)
+    offset = np.asarray(preprocessing.offset, np.float32).reshape(1, 1, 1, 3)
+    return values * scale + offset
+
+
+def read(network: Any, output: Output, *, channels_first: bool) -> Any:
+    """The symbolic tensor of one output: averaged over positions, or whole and channels-last."""
+    import keras
+
+    tensor = network.get_layer(output.layer).output
+    if len(tensor.shape) != 4:  # a vector already: nothing to average, nothing to turn
+        return tensor
+    if output.pooling == "none":
+        return keras.ops.transpose(tensor, (0, 2, 3, 1)) if channels_first else tensor
+    if not channels_first:
+        return keras.layers.GlobalAveragePooling2D(data_format="channels_last")(tensor)
+    # The same mean as a pooling over everything, which OpenVINO computes in half the time of a reduction.
+    pooled = keras.layers.AveragePooling2D(tuple(tensor.shape[2:]), data_format="channels_first")(tensor)
+    return keras.ops.squeeze(pooled, axis=(2, 3))

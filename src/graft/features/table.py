@@ -1,0 +1,83 @@
+"""Arrays that are filled row by row, in memory while small and in a file on disk when large."""
+
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from graft.core.errors import ResourceProblem
+from graft.core.files import make_directory, require_space
+from graft.features.records import Output
+
+IN_MEMORY_BYTES = 64 << 20  # of one array
+SPACE_MARGIN_BYTES = 64 << 20
+FLOAT16_LARGEST = 65504.0
+
+
+class Table:
+    """One array for each output, `n_rows` long; made when its first rows arrive, for only they tell its shape."""
+
+    def __init__(self, scratch: Path, n_rows: int, in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
+        self.scratch = scratch
+        self.n_rows = n_rows
+        self.in_memory_bytes = in_memory_bytes
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def write(self, positions: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+        """Put `values[name][i]` into row `positions[i]`."""
+        for name, rows in values.items():
+            if name not in self._arrays:
+                self._arrays[name] = self._make(rows)
+            self._arrays[name][positions] = rows
+
+    def finish(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The arrays in the order of `names`, from now on read-only."""
+        for array in self._arrays.values():
+            array.flags.writeable = False
+        return {name: self._arrays[name] for name in names}
+
+    def _make(self, like: np.ndarray) -> np.ndarray:
+        shape = (self.n_rows, *like.shape[1:])
+        size = math.prod(shape) * like.itemsize
+        if size <= self.in_memory_bytes:
+            return np.empty(shape, like.dtype)
+        make_directory(self.scratch)
+        require_space(self.scratch, size + SPACE_MARGIN_BYTES, "Keeping the activations")
+        # A file without a name: its space is given back with the last reference to the array, whatever happens.
+        with tempfile.TemporaryFile(dir=self.scratch) as file:
+            _allocate(file.fileno(), size, self.scratch)
+            return np.memmap(file, like.dtype, "r+", shape=shape)
+
+
+def as_stored(values: np.ndarray, output: Output) -> np.ndarray:
+    """Half the bytes: float16 for averages (three digits; larger values become its largest), bfloat16 for activations.
+
+    Averages feed linear classifiers, which were chosen and measured on float16. Whole activations feed a network that
+    may have been trained with values beyond float16's range.
+    """
+    if output.pooling == "avg":
+        clipped: np.ndarray = np.clip(values, -FLOAT16_LARGEST, FLOAT16_LARGEST)
+        return clipped.astype(np.float16)
+    import ml_dtypes
+
+    halved: np.ndarray = values.astype(ml_dtypes.bfloat16)
+    return halved
+
+
+def _allocate(descriptor: int, size: int, folder: Path) -> None:
+    """Give a file `size` bytes, its disk blocks taken: a full disk must be an error here, not a crash later."""
+    try:
+        allocate = getattr(os, "posix_fallocate", None)
+        if allocate:
+            allocate(descriptor, 0, size)
+        else:
+            os.truncate(descriptor, size)
+    except OSError as error:
+        raise ResourceProblem(
+            f"{folder} must take {size} bytes of activations, got: {(error.strerror or str(error)).lower()}.",
+            hint="Free some space or set GRAFT_CACHE to a folder on another disk.",
+            code="disk_full",
+        ) from error

@@ -1,0 +1,48 @@
+"""`graft.train` and `graft.load`: the command line's work from Python."""
+
+from pathlib import Path
+from typing import Literal
+
+from graft.bundle.bundle import Bundle
+from graft.core.progress import make_progress
+from graft.core.records import construct
+from graft.pipeline.options import TrainOptions
+from graft.pipeline.predict import bundle_of
+from graft.pipeline.train import TrainResult
+from graft.pipeline.train import train as run_training
+
+
+def train(
+    data: str | Path,
+    *,
+    output: str | Path | None = None,
+    recipe: Literal["auto", "probe"] = "auto",
+    backbone: str = "auto",
+    weights: str | Path | None = None,
+    image_size: int | None = None,
+    seed: int = 0,
+    split: str = "70/15/15",
+    quiet: bool = False,
+) -> TrainResult:
+    """Train a classifier on a folder of labelled photos, as `graft train` does; raises `GraftError`.
+
+    The result names the run's folder, the bundle and the report; its `summary` holds the scores.
+    """
+    options = construct(
+        TrainOptions,
+        data=str(data),
+        output=None if output is None else str(output),
+        recipe=recipe,
+        backbone=backbone,
+        weights=None if weights is None else str(weights),
+        image_size=image_size,
+        seed=seed,
+        split=split,
+        command=f"graft.train({str(data)!r})",
+    )
+    return run_training(options, progress=make_progress(quiet=quiet))
+
+
+def load(path: str | Path) -> Bundle:
+    """Load a classifier: a run's folder or its file `classifier.graft`. Its golden examples are checked first."""
+    return Bundle.load(bundle_of(Path(path)))

@@ -1,0 +1,71 @@
+"""From a fitted head to the file that ships."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from graft import __version__
+from graft.bundle.bundle import save_bundle
+from graft.bundle.golden import make_golden
+from graft.bundle.records import Provenance
+from graft.core import machine
+from graft.core.randomness import stream
+from graft.core.records import record_hash
+from graft.data.images import resize
+from graft.data.records import Manifest
+from graft.evaluation.records import Evaluation
+from graft.features.records import Output
+from graft.pipeline.planning import Resolved, program_of
+from graft.pipeline.run import Run
+from graft.training.records import LinearClassifier
+
+GOLDEN_PATTERNS = 7  # beside the drawn photo: eight examples fill one batch
+
+
+def write_classifier(
+    run: Run, resolved: Resolved, manifest: Manifest, classifier: LinearClassifier, evaluation: Evaluation
+) -> str:
+    """Write the run's bundle; returns the SHA-256 of the file. No photo of the user's goes into it."""
+    plan = resolved.plan
+    program = replace(program_of(plan), outputs=tuple(Output(layer=tap) for tap in classifier.taps))
+    golden = make_golden(
+        program,
+        resolved.weights,
+        classifier,
+        patterns(plan.side_pixels),
+        threads=plan.threads,
+        cache=machine.cache_directory(),
+    )
+    fitted_on = ("train", "validation") if plan.refit else ("train",)
+    provenance = Provenance(
+        graft_version=__version__,
+        recipe=plan.recipe,
+        manifest_hash=plan.manifest_hash,
+        plan_hash=record_hash(plan),
+        n_train=sum(photo.split in fitted_on for photo in manifest.photos),
+        scored_on="test" if evaluation.split == "test" else "validation",
+        n_scored=evaluation.n,
+        accuracy=evaluation.accuracy.value,
+        accuracy_interval=(evaluation.accuracy.low, evaluation.accuracy.high),
+    )
+    return save_bundle(
+        run.bundle,
+        program=program,
+        weights=resolved.weights,
+        classifier=classifier,
+        classes=manifest.classes,
+        golden=golden,
+        provenance=provenance,
+        licences=licences(resolved),
+    )
+
+
+def licences(resolved: Resolved) -> tuple[tuple[str, str], ...]:
+    """What is inside, under which terms: the head is the user's, the backbone's weights carry their own."""
+    return ((f"backbone {resolved.record.title}", resolved.record.licence), ("head and labels", "yours"))
+
+
+def patterns(side_pixels: int) -> np.ndarray:
+    """Smooth patterns `(pattern, side, side, 3)` uint8, the same for everyone: golden inputs that show nobody."""
+    coarse = stream(0, "golden patterns").integers(0, 256, (GOLDEN_PATTERNS, 8, 8, 3), dtype=np.uint8)
+    return np.stack([resize(image, side_pixels, "squash") for image in coarse])

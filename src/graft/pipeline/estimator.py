@@ -1,0 +1,237 @@
+"""An image classifier that keeps scikit-learn's conventions: photos as paths or arrays in, classes out."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from graft import __version__
+from graft.backbones.weights import WeightsFile, resolve
+from graft.core import machine
+from graft.core.errors import BadInput
+from graft.core.files import make_directory
+from graft.core.hashing import sha256_bytes
+from graft.core.progress import SilentProgress
+from graft.data.images import check, read_bytes, resize
+from graft.data.records import ImageLimits, Photo
+from graft.data.splits import assign
+from graft.features.engines import best_precision, open_engine, run_pixels
+from graft.features.extraction import extract
+from graft.features.records import Output, Program
+from graft.features.store import Store, default_cap_bytes
+from graft.training.linear import features_matrix, probabilities
+from graft.training.probe import Rows, train_probe
+from graft.training.records import Plan
+from graft.training.taps import TapTable
+
+VALIDATION_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The backbone of a fitted classifier. Only names and paths, so that it can be copied to other processes."""
+
+    weights: WeightsFile
+    program: Program
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Classify photos by a linear head on a pretrained backbone's multi-depth features.
+
+    Input: a sequence of n paths (str or Path), or an array `(n, height, width, 3)` uint8 RGB in [0, 255].
+
+    Parameters:
+        backbone: a name of the catalogue, or "auto".
+        weights: the backbone's weights as a file; None for what is built in or was imported before.
+        image_size: side in pixels that photos are brought to; None for the backbone's own.
+        precision: "auto", "bfloat16" or "float32".
+        seed: for the validation photos on which the strength is chosen, and for folds.
+
+    Learned: `classes_`, `classifier_` (a `LinearClassifier`), `summary_` (a `ProbeSummary`).
+    """
+
+    def __init__(
+        self,
+        backbone: str = "auto",
+        weights: str | Path | None = None,
+        image_size: int | None = None,
+        precision: Literal["auto", "bfloat16", "float32"] = "auto",
+        seed: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.image_size = image_size
+        self.precision = precision
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any) -> Self:  # scikit-learn's names
+        """Fit on photos and one class for each; raises `BadInput` for what cannot be used, naming the photo."""
+        classes, labels = _labels(y)
+        photos = _as_photos(X)
+        if len(photos) != len(labels):
+            raise BadInput(f"X and y must have the same length, got {len(photos)} and {len(labels)}.")
+        network, plan = self._plan(photos, labels)
+        with tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
+            values = _features(photos, network, Path(scratch))
+            table = TapTable(values, plan.taps)
+            result = train_probe(
+                table,
+                labels,
+                _rows(photos, labels, self.seed),
+                classes=len(classes),
+                plan=plan,
+                progress=SilentProgress(),
+            )
+        self.classes_ = classes
+        self.classifier_ = result.classifier
+        self.summary_ = result.summary
+        self.network_ = network
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Calibrated probabilities `(n, class)`, columns as `classes_`."""
+        check_is_fitted(self)
+        photos = _as_photos(X)
+        with tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
+            values = _features(photos, self.network_, Path(scratch))
+            features = features_matrix(values, self.classifier_.taps)
+            return probabilities(self.classifier_, features)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest class of each photo."""
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[likeliest])
+
+    def __sklearn_tags__(self) -> Any:
+        """Photos are neither a table nor allowed to be missing."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+    def _plan(self, photos: "_Photos", labels: np.ndarray) -> tuple[_Network, Plan]:
+        weights_path = None if self.weights is None else Path(self.weights)
+        record, weights = resolve(self.backbone, weights_path, machine.cache_directory())
+        program = Program(
+            backbone=record.name,
+            weights_sha256=weights.sha256,
+            side_pixels=self.image_size or record.side_pixels,
+            preprocessing=record.preprocessing,
+            outputs=tuple(Output(layer=layer) for layer in record.taps),
+            precision=best_precision() if self.precision == "auto" else self.precision,
+        )
+        plan = Plan(
+            graft_version=__version__,
+            recipe="probe",
+            recipe_reason="ImageClassifier",
+            manifest_hash=sha256_bytes("".join(photos.ids()).encode() + labels.tobytes()),
+            split_fractions=(1 - VALIDATION_SHARE, VALIDATION_SHARE, 0.0),
+            backbone=record.name,
+            backbone_reason=f"asked for as {self.backbone}",
+            weights_sha256=weights.sha256,
+            side_pixels=program.side_pixels,
+            preprocessing=program.preprocessing,
+            precision=program.precision,
+            engine="openvino",
+            taps=record.taps,
+            widths=record.tap_widths,
+            refit=True,
+            seed=self.seed,
+            threads=machine.threads(),
+        )
+        return _Network(weights, program), plan
+
+
+@dataclass(frozen=True)
+class _Photos:
+    """Photos as given: files, described for the extraction, or pixels."""
+
+    files: tuple[Photo, ...] = ()
+    pixels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.files) if self.pixels is None else len(self.pixels)
+
+    def ids(self) -> list[str]:
+        """A content hash for each photo."""
+        if self.pixels is None:
+            return [photo.sha256 for photo in self.files]
+        return [sha256_bytes(np.ascontiguousarray(image).tobytes()) for image in self.pixels]
+
+
+def _as_photos(photos: Any) -> _Photos:
+    if len(photos) == 0:
+        raise BadInput("X must hold at least one photo, got none.", code="no_photos")
+    if isinstance(photos[0], str | Path):
+        return _Photos(files=tuple(_describe(Path(photo)) for photo in photos))
+    pixels = np.asarray(photos)
+    if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8:
+        raise BadInput(
+            "X must be paths, or an array (photo, height, width, 3) of type uint8, "
+            f"got {pixels.dtype} of shape {pixels.shape}."
+        )
+    return _Photos(pixels=pixels)
+
+
+def _describe(path: Path) -> Photo:
+    limits = ImageLimits()
+    data = read_bytes(path, limits=limits)
+    digest = sha256_bytes(data)
+    facts = check(data, limits=limits, name=path.name)
+    return Photo(path=path.absolute().as_posix(), label=0, split="train", sha256=digest, group=digest, facts=facts)
+
+
+def _labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    check_classification_targets(y)
+    classes, labels = np.unique(np.asarray(y), return_inverse=True)
+    if len(classes) < 2:
+        raise BadInput(f"y must have at least two classes, got {len(classes)}.")
+    return classes, labels
+
+
+def _rows(photos: _Photos, labels: np.ndarray, seed: int) -> Rows:
+    fractions = (1 - VALIDATION_SHARE, VALIDATION_SHARE, 0.0)
+    splits = np.array(assign(labels.tolist(), photos.ids(), fractions, seed=seed))
+    return Rows(np.flatnonzero(splits == "train"), np.flatnonzero(splits == "validation"))
+
+
+def _features(photos: _Photos, network: _Network, scratch: Path) -> Mapping[str, np.ndarray]:
+    """Taps of the photos: files through the store, arrays directly. Values `(photo, channel)`."""
+    cache, threads = machine.cache_directory(), machine.threads()
+    program = network.program
+    if photos.pixels is not None:
+        side, geometry = program.side_pixels, program.preprocessing.geometry
+        with open_engine(program, network.weights, threads=threads, cache=cache) as engine:
+            blocks = (photos.pixels[at : at + 256] for at in range(0, len(photos), 256))
+            parts = [run_pixels(engine, np.stack([resize(rgb, side, geometry) for rgb in block])) for block in blocks]
+        return {name: np.concatenate([part[name] for part in parts]).astype(np.float16) for name in parts[0]}
+    return extract(
+        Path(Path(photos.files[0].path).anchor),
+        photos.files,
+        program,
+        network.weights,
+        store=Store(_folder("store"), default_cap_bytes(_folder("store"))),
+        scratch=scratch,
+        cache=cache,
+        limits=ImageLimits(),
+        workers=threads,
+        threads=threads,
+        progress=SilentProgress(),
+    ).values
+
+
+def _scratch() -> Path:
+    return _folder("scratch")
+
+
+def _folder(name: str) -> Path:
+    folder = machine.cache_directory() / name
+    make_directory(folder)
+    return folder

@@ -1,0 +1,118 @@
+"""Options resolved against data and machine, once, into the plan that training follows."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from graft import __version__
+from graft.backbones.records import BackboneRecord
+from graft.backbones.weights import WeightsFile, resolve
+from graft.core import machine
+from graft.core.errors import BadInput
+from graft.core.records import from_json, record_hash
+from graft.data.records import Manifest
+from graft.features.engines import best_precision
+from graft.features.records import Output, Precision, Program
+from graft.pipeline.options import TrainOptions
+from graft.training.records import Plan
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The plan, and the network and weights it speaks of."""
+
+    plan: Plan
+    record: BackboneRecord
+    weights: WeightsFile
+
+
+def resolve_plan(options: TrainOptions, manifest: Manifest) -> Resolved:
+    """Decide everything that was left open, and say why. With a plan file, the result must equal that plan."""
+    given = read_plan(Path(options.config)) if options.config else None
+    backbone = given.backbone if given and options.backbone == "auto" else options.backbone
+    weights_path = Path(options.weights) if options.weights else None
+    record, weights = resolve(backbone, weights_path, machine.cache_directory())
+    side_pixels = options.image_size or (given.side_pixels if given else record.side_pixels)
+    if side_pixels < record.min_side_pixels:
+        raise BadInput(f"--image-size must be at least {record.min_side_pixels} for {record.title}, got {side_pixels}.")
+    plan = Plan(
+        graft_version=__version__,
+        recipe="probe",
+        recipe_reason="as asked" if options.recipe == "probe" else "auto is the linear probe in this version",
+        manifest_hash=record_hash(manifest),
+        split_fractions=manifest.split_fractions,
+        backbone=record.name,
+        backbone_reason=_backbone_reason(options, given, record),
+        weights_sha256=weights.sha256,
+        side_pixels=side_pixels,
+        preprocessing=record.preprocessing,
+        precision=_precision(options),
+        engine=options.engine,
+        taps=record.taps,
+        widths=record.tap_widths,
+        refit=_may_refit(manifest),
+        binary_units=1 if options.binary_head == "sigmoid" else 2,
+        seed=options.seed,
+        threads=machine.threads(),
+    )
+    if given:
+        _check_same(plan, given, options.config or "")
+    return Resolved(plan, record, weights)
+
+
+def read_plan(path: Path) -> Plan:
+    """A stored plan; `BadInput` not_found where there is none."""
+    try:
+        return from_json(Plan, path.read_bytes(), source=str(path))
+    except OSError as error:
+        raise BadInput(
+            f"--config must be a readable plan.json, got {path}: {error.strerror}.", code="not_found"
+        ) from None
+
+
+def program_of(plan: Plan, *, precision: Precision | None = None) -> Program:
+    """What the engine runs for this plan: all its taps, averaged."""
+    return Program(
+        backbone=plan.backbone,
+        weights_sha256=plan.weights_sha256,
+        side_pixels=plan.side_pixels,
+        preprocessing=plan.preprocessing,
+        outputs=tuple(Output(layer=layer) for layer in plan.taps),
+        precision=precision or plan.precision,
+    )
+
+
+def _backbone_reason(options: TrainOptions, given: Plan | None, record: BackboneRecord) -> str:
+    if given:
+        return given.backbone_reason
+    if options.weights:
+        return f"its weights were given as a file: {Path(options.weights).name}"
+    if options.backbone == "auto":
+        return "it is built in; with --weights FILE a larger network can be used"
+    return f"asked for as {options.backbone}"
+
+
+def _precision(options: TrainOptions) -> Precision:
+    if options.precision != "auto":
+        return options.precision
+    return best_precision() if options.engine == "openvino" else "float32"
+
+
+def _may_refit(manifest: Manifest) -> bool:
+    """Validation photos join the last fit only where Graft made the splits, and a test split is there to measure it."""
+    return manifest.split_origin == "made" and any(photo.split == "test" for photo in manifest.photos)
+
+
+def _check_same(plan: Plan, given: Plan, path: str) -> None:
+    for field in fields(Plan):
+        wanted, found = getattr(given, field.name), getattr(plan, field.name)
+        if field.name in ("graft_version", "recipe_reason") or wanted == found:
+            continue
+        raise BadInput(
+            f"{path} must be followed, but {field.name} is {_short(wanted)} there and {_short(found)} here.",
+            hint="Give the same data, weights and options as for that run, or leave --config out.",
+        )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

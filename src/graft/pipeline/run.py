@@ -1,0 +1,140 @@
+"""The run: one directory with everything a training left behind."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final, TypeVar
+
+import numpy as np
+
+from graft.core.errors import BadInput
+from graft.core.files import make_directory, write_atomic
+from graft.core.records import from_json, record, to_json
+from graft.core.tensors import read_tensors, write_tensors
+from graft.data.inspection import Inspection
+from graft.data.records import Manifest
+from graft.evaluation.comparison import Comparison
+from graft.evaluation.records import Evaluation
+from graft.training.records import Plan, ProbeSummary
+
+RecordType = TypeVar("RecordType")
+BUNDLE: Final = "classifier.graft"
+REPORT: Final = "report.html"
+
+
+@record
+class Made:
+    """How, when and where a run was made. Stands outside every hash: it differs between equal runs."""
+
+    SCHEMA: ClassVar[str] = "graft/made/1"
+    command: str
+    data: str  # absolute path of the folder that the manifest's paths are relative to
+    created: str  # ISO 8601 with offset
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    machine: dict[str, str]
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's directory: `plan.json`, `manifest.json`, … `classifier.graft`, `report.html`; each whole or absent."""
+
+    path: Path
+
+    @property
+    def bundle(self) -> Path:
+        """The file that ships."""
+        return self.path / BUNDLE
+
+    @property
+    def report(self) -> Path:
+        """The page to open."""
+        return self.path / REPORT
+
+    @property
+    def lock(self) -> Path:
+        """Held while a training writes here."""
+        return self.path / ".lock"
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """A finished run; `BadInput` not_found where there is none."""
+        run = cls(path)
+        if not path.is_dir():
+            raise BadInput(f"RUN must be a folder that graft train wrote, got {path}.", code="not_found")
+        missing = [name for name in (BUNDLE, "made.json") if not (path / name).is_file()]
+        if missing:
+            raise BadInput(
+                f"RUN must hold a finished training, but {path} has no {missing[0]}.",
+                hint="Run graft train again with the same options; what was computed is reused.",
+                code="not_found",
+            )
+        return run
+
+    def write(self, item: Manifest | Inspection | Plan | ProbeSummary | Evaluation | Comparison | Made) -> None:
+        """Store a record under its own name."""
+        write_atomic(self._record_path(type(item)), to_json(item), writer="record")
+
+    def read(self, cls: type[RecordType]) -> RecordType:
+        """Read a stored record; `IntegrityProblem` where it is damaged, `BadInput` not_found where it is missing."""
+        path = self._record_path(cls)
+        try:
+            return from_json(cls, path.read_bytes(), source=str(path))
+        except OSError as error:
+            raise BadInput(
+                f"{path} must be readable: {error.strerror}.", hint="Train again to write it.", code="not_found"
+            ) from None
+
+    def has(self, cls: type[object]) -> bool:
+        """Whether the record was stored."""
+        return self._record_path(cls).is_file()
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Store named arrays as NAME.safetensors."""
+        write_tensors(self.path / f"{name}.safetensors", arrays, metadata={}, writer="arrays")
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Copies of the arrays stored under `name`."""
+        with read_tensors(self.path / f"{name}.safetensors") as file:
+            return {key: np.array(value) for key, value in file.tensors.items()}
+
+    def _record_path(self, cls: type[object]) -> Path:
+        name = cls.SCHEMA.split("/")[1]  # type: ignore[attr-defined]  # each stored record names its schema
+        return self.path / f"{name}.json"
+
+
+def place_run(output: str | None, data: Path, plan: Plan) -> Run:
+    """The directory to write: the one asked for, or DATA-run with the next free number.
+
+    One that holds a run of the same plan is written again; any other content is left alone (`BadInput` already_exists).
+    """
+    if output is None:
+        return _next_free(data, plan)
+    run = Run(Path(output))
+    if not _is_free(run.path) and not _holds(run, plan):
+        raise BadInput(
+            f"--output must be a new or empty folder, or hold a run of the same plan, got {output}.",
+            hint="Choose another folder with -o, or remove this one.",
+            code="already_exists",
+        )
+    make_directory(run.path)
+    return run
+
+
+def _next_free(data: Path, plan: Plan) -> Run:
+    stem = data.resolve().name.removesuffix(".csv") or "data"
+    number = 1
+    while True:
+        run = Run(Path(f"{stem}-run" if number == 1 else f"{stem}-run-{number}"))
+        if _is_free(run.path) or _holds(run, plan):
+            make_directory(run.path)
+            return run
+        number += 1
+
+
+def _is_free(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def _holds(run: Run, plan: Plan) -> bool:
+    return run.path.is_dir() and run.has(Plan) and run.read(Plan) == plan

@@ -1,0 +1,195 @@
+"""The whole path: photos → manifest → plan → features → head → honest test → bundle → report."""
+
+import datetime
+import platform
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graft.core import machine
+from graft.core.errors import BadInput
+from graft.core.files import make_directory
+from graft.core.locks import Lock
+from graft.core.progress import Progress
+from graft.data.inspection import inspect_manifest
+from graft.data.records import Manifest
+from graft.evaluation.metrics import evaluate
+from graft.evaluation.records import Evaluation
+from graft.features.extraction import extract
+from graft.features.records import Activations
+from graft.features.store import Store, default_cap_bytes
+from graft.pipeline.bundling import write_classifier
+from graft.pipeline.clock import Clock
+from graft.pipeline.intake import Intake, read_data
+from graft.pipeline.options import TrainOptions
+from graft.pipeline.planning import Resolved, program_of, resolve_plan
+from graft.pipeline.reporting import write_report, write_thumbnails
+from graft.pipeline.run import Made, Run, place_run
+from graft.pipeline.scoring import Scored, score, training_rows
+from graft.training.probe import ProbeResult, train_probe
+from graft.training.records import Plan
+from graft.training.taps import TapTable
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where a training left what. `summary` is what `graft train --json` prints."""
+
+    run: Path
+    bundle: Path
+    report: Path
+    summary: dict[str, Any]
+
+
+def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
+    """Train as `options` say and leave a finished run.
+
+    Raises: `BadInput` for data, options or weights that cannot be used, `ResourceProblem` for the machine's limits.
+    """
+    clock = Clock()
+    with clock.stage("scan"):
+        intake = _read(options, progress)
+    with clock.stage("plan"):
+        resolved = resolve_plan(options, intake.manifest)
+        run = place_run(options.output, Path(options.data), resolved.plan)
+    with Lock(run.lock, wait_seconds=5.0), tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
+        run.write(resolved.plan)
+        run.write(intake.manifest)
+        run.write(inspect_manifest(intake.manifest))
+        with clock.stage("features"):
+            activations = read_taps(intake, resolved, Path(scratch), progress)
+        with clock.stage("head"):
+            result = _fit(intake.manifest, activations, resolved.plan, progress)
+            run.write(result.summary)
+        with clock.stage("evaluate"):
+            scored, evaluation = _judge(intake.manifest, activations, result, resolved.plan)
+        with clock.stage("bundle"), progress.stage("Writing the classifier", None, "files"):
+            write_classifier(run, resolved, intake.manifest, result.classifier, evaluation)
+        with clock.stage("report"):
+            _write_results(run, intake, scored, evaluation, progress)
+            made = _made(options, intake, clock, activations)
+            run.write(made)
+            write_report(run)
+    summary = _summary(run, intake.manifest, resolved, result, evaluation, made)
+    return TrainResult(run.path, run.bundle, run.report, summary)
+
+
+def _read(options: TrainOptions, progress: Progress) -> Intake:
+    earlier = Run.open(Path(options.split_from)).read(Manifest) if options.split_from else None
+    return read_data(
+        Path(options.data),
+        split=options.split,
+        seed=options.seed,
+        on_bad=options.on_bad,
+        split_from=earlier,
+        progress=progress,
+    )
+
+
+def _scratch() -> Path:
+    """Memory maps of features live here while a training runs: beside the cache, not in a temporary RAM disk."""
+    folder = machine.cache_directory() / "scratch"
+    make_directory(folder)
+    return folder
+
+
+def feature_store() -> Store:
+    """The activation store in this user's cache."""
+    folder = machine.cache_directory() / "store"
+    make_directory(folder)
+    return Store(folder, default_cap_bytes(folder))
+
+
+def read_taps(intake: Intake, resolved: Resolved, scratch: Path, progress: Progress) -> Activations:
+    """All taps of all photos, from the store where it has them."""
+    threads = resolved.plan.threads
+    return extract(
+        intake.root,
+        intake.manifest.photos,
+        program_of(resolved.plan),
+        resolved.weights,
+        store=feature_store(),
+        scratch=scratch,
+        cache=machine.cache_directory(),
+        limits=intake.manifest.limits,
+        workers=threads,
+        threads=threads,
+        progress=progress,
+        kind=resolved.plan.engine,
+    )
+
+
+def _fit(manifest: Manifest, activations: Activations, plan: Plan, progress: Progress) -> ProbeResult:
+    """Train the probe. Labels and features of the test split stay here: the probe can read neither."""
+    rows = training_rows(manifest)
+    labels = np.array([-1 if photo.split == "test" else photo.label for photo in manifest.photos])
+    table = TapTable(activations.values, plan.taps, readable=labels >= 0)
+    return train_probe(table, labels, rows, classes=len(manifest.classes), plan=plan, progress=progress)
+
+
+def _judge(manifest: Manifest, activations: Activations, result: ProbeResult, plan: Plan) -> tuple[Scored, Evaluation]:
+    scored = score(manifest, activations.values, result, seed=plan.seed)
+    if scored is None:
+        raise BadInput(
+            "The data must have a validation or test split to measure the classifier on, got only training photos.",
+            hint="Give --split A/B/C with a test share above zero.",
+        )
+    evaluation = evaluate(
+        scored.probabilities,
+        scored.labels,
+        manifest.classes,
+        manifest_hash=plan.manifest_hash,
+        bundle_hash="",
+        split=scored.split,
+        seed=plan.seed,
+    )
+    return scored, evaluation
+
+
+def _write_results(run: Run, intake: Intake, scored: Scored, evaluation: Evaluation, progress: Progress) -> None:
+    run.write(evaluation)
+    run.write(scored.last_layer)
+    run.write_arrays("predictions", {"rows": scored.rows, "probabilities": scored.probabilities})
+    write_thumbnails(run, intake, scored, progress)
+
+
+def _made(options: TrainOptions, intake: Intake, clock: Clock, activations: Activations) -> Made:
+    return Made(
+        command=options.command,
+        data=str(intake.root.resolve()),
+        created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        seconds=clock.seconds(),
+        versions=machine.versions(),
+        machine={
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "threads": str(machine.threads()),
+            "features": " ".join(machine.cpu_features()),
+        },
+        events=activations.events,
+    )
+
+
+def _summary(
+    run: Run, manifest: Manifest, resolved: Resolved, result: ProbeResult, evaluation: Evaluation, made: Made
+) -> dict[str, Any]:
+    splits = [photo.split for photo in manifest.photos]
+    chosen, accuracy = result.summary.chosen, evaluation.accuracy
+    validation = result.summary.validation_accuracy
+    tested = {"accuracy": accuracy.value, "interval": [accuracy.low, accuracy.high]}
+    return {
+        "run": str(run.path),
+        "bundle": str(run.bundle),
+        "report": str(run.report),
+        "recipe": resolved.plan.recipe,
+        "backbone": resolved.plan.backbone,
+        "classes": list(manifest.classes),
+        "n": {name: splits.count(name) for name in ("train", "validation", "test")}
+        | {"quarantined": len(manifest.quarantined)},
+        "validation": {"accuracy": validation.value if validation else chosen.accuracy},
+        "test": tested if evaluation.split == "test" else None,
+        "seconds": made.seconds,
+    }

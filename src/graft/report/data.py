@@ -1,0 +1,78 @@
+"""What a report is made from: records other steps left, thumbnails, and how the run was made."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from graft.core.errors import IntegrityProblem
+from graft.core.hashing import canonical_json
+from graft.core.records import from_json
+from graft.data.inspection import Inspection
+from graft.data.records import Manifest
+from graft.evaluation.comparison import Comparison
+from graft.evaluation.records import Evaluation
+from graft.training.records import ProbeSummary
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One photo of the scored split that was taken for another class; `thumbnail` is a JPEG."""
+
+    path: str
+    true: str
+    predicted: str
+    probability: float
+    thumbnail: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything the page may say. The report computes no score: each figure comes from these records.
+
+    `comparison_with_last_layer` holds the values of a `Comparison` whose first classifier reads the last layer only and
+    whose second is this one. `samples` maps a class to JPEG thumbnails, `seconds` a stage to its duration; both keep
+    their order. `next_commands` holds (command, what it does).
+    """
+
+    name: str
+    created: str  # ISO 8601 with its offset from UTC; the page never asks the clock
+    command: str
+    manifest: Manifest
+    inspection: Inspection
+    plan: dict[str, Any]
+    probe: ProbeSummary
+    evaluation: Evaluation
+    comparison_with_last_layer: dict[str, Any] | None = None
+    mistakes: tuple[Mistake, ...] = ()  # most confident first
+    samples: dict[str, tuple[bytes, ...]]
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    machine: dict[str, str]
+    bundle_name: str
+    bundle_bytes: int
+    licences: tuple[tuple[str, str], ...] = ()  # (what, terms)
+    events: tuple[str, ...] = ()
+    next_commands: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse records that do not belong together: their figures would be shown under wrong names."""
+        classes, scored = self.manifest.classes, self.evaluation.classes
+        if scored != classes:
+            raise IntegrityProblem(
+                f"The evaluation must have the manifest's {len(classes)} classes in the same order, got {len(scored)}.",
+                hint="Evaluate the run again: graft evaluate RUN.",
+                code="record_invalid",
+            )
+        rows = {len(self.evaluation.per_class), len(self.evaluation.confusion), *map(len, self.evaluation.confusion)}
+        if rows != {len(classes)}:
+            raise IntegrityProblem(
+                f"The evaluation's tables must have one row and one column for each of {len(classes)} classes.",
+                hint="Evaluate the run again: graft evaluate RUN.",
+                code="record_invalid",
+            )
+        _ = self.comparison
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The comparison with the last layer as a record; `IntegrityProblem` where its values are not those of one."""
+        values = self.comparison_with_last_layer
+        return None if values is None else from_json(Comparison, canonical_json(values), source="comparison")

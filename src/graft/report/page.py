@@ -1,0 +1,192 @@
+"""Records to one self-contained HTML page, and to one JSON file with the same content."""
+
+import base64
+import json
+import re
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from markupsafe import Markup
+
+from graft.core.records import to_value
+from graft.report import advice, charts, findings, tables, words
+from graft.report.data import ReportData
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SCHEMA: Final = "graft/report/1"
+MOST_MISTAKES: Final = 24
+MOST_SAMPLES_OF_MANY: Final = 4  # where there are many classes
+SAMPLE_BYTES: Final = 1_200_000  # of all contact strips together: the page must stay easy to send
+
+
+def render_html(data: ReportData) -> str:
+    """The report as one HTML page: no script, no network, the same text for the same records.
+
+    Every value is escaped; a policy in the page's head forbids scripts and anything fetched.
+    """
+    page = _environment().get_template("page.html.jinja").render(_context(data))
+    return words.clean("\n".join(line for line in map(str.rstrip, page.split("\n")) if line)) + "\n"
+
+
+def render_json(data: ReportData) -> bytes:
+    """The report for programs: the records without thumbnails, the manifest by its hash, the sentences of the page."""
+    value = {
+        "schema": SCHEMA,
+        "name": data.name,
+        "created": data.created,
+        "command": data.command,
+        "manifest_hash": data.evaluation.manifest_hash,
+        "photos": findings.split_counts(data.manifest),
+        "inspection": to_value(data.inspection),
+        "plan": data.plan,
+        "probe": to_value(data.probe),
+        "evaluation": to_value(data.evaluation),
+        "comparison_with_last_layer": data.comparison_with_last_layer,
+        "mistakes": [
+            {"path": item.path, "true": item.true, "predicted": item.predicted, "probability": item.probability}
+            for item in data.mistakes
+        ],
+        "advice": [{"heading": item.heading, "detail": item.detail} for item in advice.advise(data)],
+        "seconds": data.seconds,
+        "versions": data.versions,
+        "machine": data.machine,
+        "bundle": {"name": data.bundle_name, "bytes": data.bundle_bytes},
+        "licences": [list(item) for item in data.licences],
+        "events": list(data.events),
+        "next_commands": [list(item) for item in data.next_commands],
+    }
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # a lone surrogate becomes the JSON escape that it is
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("graft.report", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    environment.filters.update(
+        percent=words.percent,
+        number=words.percent_number,
+        count=words.count,
+        duration=words.duration,
+        short=words.shortened,
+        outward=words.outward,
+        breakable=_breakable,
+        jpeg=_jpeg,
+    )
+    return environment
+
+
+def _printable(value: object) -> object:
+    """What the template prints: plain strings lose line breaks, control characters and direction overrides."""
+    return words.plain(value) if type(value) is str else value
+
+
+def _jpeg(data: bytes) -> Markup:
+    """A thumbnail as an address that needs no network."""
+    return Markup("data:image/jpeg;base64,{}").format(base64.b64encode(data).decode("ascii"))
+
+
+def _breakable(name: str) -> Markup:
+    """A name or path that may be broken after the signs people put between words."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_/.-])(?=[^_/.-])", words.plain(name)))
+
+
+def _context(data: ReportData) -> dict[str, Any]:
+    """Everything the template shows, section by section."""
+    evaluation = data.evaluation
+    return {
+        "style": Markup((files("graft.report") / "assets" / "style.css").read_text(encoding="utf-8")),
+        "data": data,
+        "evaluation": evaluation,
+        "created": words.date(data.created),
+        "score": _score(data),
+        "calibration": findings.calibration(evaluation),
+        "band_sentence": findings.band_sentence,
+        "few_answers": findings.FEW_ANSWERS,
+        "advice": advice.advise(data),
+        "photos": tables.photos(data),
+        "quarantine": tables.quarantine(data.manifest),
+        "duplicates": tables.duplicates(data.inspection),
+        "depth": _depth(data),
+        "confusion": _confusion(data),
+        "per_class": tables.per_class(evaluation),
+        "whisker": charts.whisker,
+        "reliability": charts.reliability(evaluation.reliability),
+        "mistakes": data.mistakes[:MOST_MISTAKES],
+        "n_mistakes": evaluation.n - findings.correct(evaluation),
+        "samples": _samples(data),
+        "stages": tables.stages(data.seconds),
+        "total_seconds": sum(data.seconds.values()),
+        "choices": tables.choices(data.plan),
+        "plan": tables.flat(data.plan),
+        "bundle_size": words.byte_size(data.bundle_bytes),
+    }
+
+
+def _score(data: ReportData) -> dict[str, Any]:
+    """The figure the page opens with, in words, and what it is compared with."""
+    evaluation, comparison = data.evaluation, data.comparison
+    rows = [("This classifier", evaluation.accuracy.value)]
+    if comparison:
+        rows.append(("Reading only the last layer", comparison.accuracy_first))
+    commonest = findings.commonest_class(evaluation)
+    guess = f"“{words.shortened(commonest, 24)}”" if commonest else "the commonest class"
+    rows.append((f"Always guessing {guess}", evaluation.majority_share))
+    return {
+        "name": findings.SCORE_NAME[evaluation.split],
+        "means": findings.SCORE_MEANS[evaluation.split],
+        "right": findings.correct(evaluation),
+        "photos": findings.PHOTOS_OF[evaluation.split],
+        "interval": words.span(evaluation.accuracy.low, evaluation.accuracy.high),
+        "rows": rows,
+        "comparison": findings.comparison_sentence(comparison) if comparison else "",
+        "figures": tables.figures(evaluation),
+    }
+
+
+def _depth(data: ReportData) -> dict[str, Any]:
+    probe = data.probe
+    return {
+        "chart": charts.depth_profile(probe),
+        "finding": findings.depth_sentence(probe),
+        "reading": findings.reading_sentence(probe),
+        "span": findings.chosen_span(probe),
+        "rows": probe.depth_profile,
+        "on": words.counted(probe.n_compared_on, "training or validation photo"),
+    }
+
+
+def _confusion(data: ReportData) -> dict[str, Any]:
+    """A full table for few classes; for many an overview, and the table of the classes that are confused most."""
+    evaluation = data.evaluation
+    many = len(evaluation.classes) > tables.MOST_MATRIX_CLASSES
+    chosen = tables.most_confused(evaluation) if many else list(range(len(evaluation.classes)))
+    return {
+        "overview": charts.confusion_overview(evaluation.classes, evaluation.confusion) if many else "",
+        "matrix": tables.matrix(evaluation, chosen),
+        "swatches": tables.SWATCHES,
+        "pairs": tables.pairs(evaluation),
+    }
+
+
+def _samples(data: ReportData) -> tables.Folded:
+    """(class, its photos, thumbnails): as many for each class as keep all strips together within the page's budget."""
+    total = {item.name: item.total for item in data.inspection.classes}
+    many = len(data.samples) > tables.UNFOLDED_CLASSES
+    most = min(MOST_SAMPLES_OF_MANY if many else 99, max((len(strip) for strip in data.samples.values()), default=0))
+    while most > 1 and sum(len(one) for strip in data.samples.values() for one in strip[:most]) > SAMPLE_BYTES:
+        most -= 1
+    rows = [(name, total.get(name, 0), list(strip[:most])) for name, strip in data.samples.items() if strip]
+    if many:
+        place = {item.name: index for index, item in enumerate(tables.weakest_first(data.evaluation))}
+        rows.sort(key=lambda row: place.get(row[0], len(place)))
+    return tables.Folded(rows[: tables.UNFOLDED_CLASSES], rows[tables.UNFOLDED_CLASSES :])

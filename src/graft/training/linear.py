@@ -1,0 +1,71 @@
+"""The linear head as functions of arrays: NumPy only, so that prediction needs nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from graft.core.errors import BadInput
+from graft.training.records import LinearClassifier
+
+
+def features_matrix(values: Mapping[str, np.ndarray], taps: Sequence[str]) -> np.ndarray:
+    """Concatenate taps from the lowest up: `(photo, width)` float32, rounded through float16.
+
+    `values[tap + ":avg"]` has shape `(photo, channel)`. Training reads taps that were stored as float16, so
+    prediction rounds the same way and sees the same numbers.
+    """
+    columns = [np.asarray(values[f"{tap}:avg"]).astype(np.float16) for tap in taps]
+    return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+def decision(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
+    """Logits before the temperature: `(photo, unit)` float32, for features `(photo, width)`.
+
+    There is one unit for each class, or a single one (class 1 against class 0) for a sigmoid head.
+    """
+    width = classifier.mean.shape[0]
+    if features.ndim != 2 or features.shape[1] != width:
+        raise BadInput(f"features must have shape (photos, {width}), got {features.shape}")
+    standardised = (features - classifier.mean) * classifier.scale
+    return np.asarray(standardised @ classifier.kernel + classifier.bias, np.float32)
+
+
+def class_logits(units: np.ndarray) -> np.ndarray:
+    """Logits with one column for each class; a single sigmoid unit z becomes (0, z), which softmax leaves equal."""
+    if units.shape[1] != 1:
+        return units
+    return np.concatenate([np.zeros_like(units), units], axis=1)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Row-wise softmax, `(photo, class)`, computed without overflow."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def probabilities(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
+    """Calibrated class probabilities `(photo, class)` float32 of features `(photo, width)`."""
+    logits = class_logits(decision(classifier, features))
+    return softmax(logits / np.float32(classifier.temperature)).astype(np.float32)
+
+
+def as_softmax(classifier: LinearClassifier) -> LinearClassifier:
+    """The same binary classifier with two softmax units; others are returned as they are."""
+    if classifier.kernel.shape[1] != 1:
+        return classifier
+    half = np.concatenate([-classifier.kernel, classifier.kernel], axis=1) / 2
+    bias = np.concatenate([-classifier.bias, classifier.bias]) / 2
+    return replace(classifier, kernel=half.astype(np.float32), bias=bias.astype(np.float32))
+
+
+def as_sigmoid(classifier: LinearClassifier) -> LinearClassifier:
+    """The same binary classifier with one sigmoid unit of weight `kernel[:, 1] - kernel[:, 0]`."""
+    units = classifier.kernel.shape[1]
+    if units == 1:
+        return classifier
+    if units != 2:
+        raise BadInput(f"a sigmoid head must have two classes, got {units}")
+    kernel = classifier.kernel[:, 1:] - classifier.kernel[:, :1]
+    return replace(classifier, kernel=kernel, bias=classifier.bias[1:] - classifier.bias[:1])

@@ -1,0 +1,5 @@
+"""Fixtures of the bundle tests."""
+
+from tests.bundle.making import tiny
+
+__all__ = ["tiny"]

@@ -1,0 +1,271 @@
+"""The other commands: what they pass on to the pipeline and what they say."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from graft.cli import evaluate as evaluate_command
+from graft.cli import train as train_command
+from graft.cli.main import main
+from graft.core.progress import SilentProgress
+from graft.core.records import record
+from graft.evaluation.records import ClassScore, Confusion, Evaluation, ReliabilityBin, Score
+
+SCORE = Score(value=0.9, low=0.8, high=0.95, method="wilson")
+SUMMARY = {
+    "run": "photos-run",
+    "n": {"train": 5000, "validation": 1000, "test": 1200, "quarantined": 3},
+    "validation": {"accuracy": 0.91},
+    "test": {"accuracy": 0.9, "interval": [0.8, 0.95]},
+}
+
+
+@record
+class Options:
+    """A stand-in for TrainOptions with one constraint of its own."""
+
+    data: str
+    output: str | None = None
+    seed: int = 0
+    image_size: int | None = None
+    split: str = "70/15/15"
+    on_bad: str = "quarantine"
+    command: str
+
+
+@dataclass(frozen=True)
+class Result:
+    run: Path = Path("photos-run")
+    bundle: Path = Path("photos-run/classifier.graft")
+    report: Path = Path("photos-run/report.html")
+    summary: dict[str, Any] = field(default_factory=lambda: dict(SUMMARY))
+
+
+@pytest.fixture
+def trained(pipeline):
+    """Notes the options of each training."""
+    seen: list[Options] = []
+
+    def train(options, *, progress):
+        assert isinstance(progress, SilentProgress)
+        seen.append(options)
+        return Result()
+
+    pipeline("options", TrainOptions=Options)
+    pipeline("train", train=train)
+    return seen
+
+
+def evaluation(split: str = "test") -> Evaluation:
+    """Two classes, twenty photos."""
+    return Evaluation(
+        manifest_hash="m",
+        bundle_hash="b",
+        split=split,
+        n=20,
+        classes=("cat", "dog"),
+        accuracy=SCORE,
+        top5=None,
+        balanced_accuracy=SCORE,
+        macro_f1=SCORE,
+        log_loss=SCORE,
+        ece=0.02,
+        reliability=(ReliabilityBin(low=0.5, high=1.0, count=20, confidence=0.9, accuracy=0.9),),
+        per_class=(
+            ClassScore(name="cat", support=10, predicted=20, precision=SCORE, recall=SCORE, f1=SCORE),
+            ClassScore(name="dog", support=10, predicted=0, precision=None, recall=SCORE, f1=SCORE),
+        ),
+        confusion=((9, 1), (1, 9)),
+        worst_confusions=(Confusion(true="dog", predicted="cat", count=1),),
+        majority_share=0.5,
+    )
+
+
+def test_train_passes_on_what_was_typed(trained, capsys):
+    words = ["train", "my photos", "-o", "first", "--seed", "3", "--image-size", "128", "--on-bad", "fail"]
+    assert main(words) == 0
+    assert trained == [
+        Options(
+            data="my photos",
+            output="first",
+            seed=3,
+            image_size=128,
+            on_bad="fail",
+            command="graft train 'my photos' -o first --seed 3 --image-size 128 --on-bad fail",
+        )
+    ]
+
+
+def test_train_says_how_good_it_is_first(trained, capsys):
+    assert main(["train", "photos"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    seen = "1,200 test photos it had never seen"
+    assert lines[0] == f"Right on 90.0 % of {seen} (95 % interval: 80.0 % to 95.0 %)."
+    assert lines[1] == "Left out: 3 files that are no good photos; the report lists them."
+    assert lines[2].endswith(str(Path("photos-run/report.html")))
+    assert "Next: graft predict photos-run PHOTO…" in lines
+
+
+def test_a_score_without_test_photos_is_no_promise(pipeline, trained, capsys):
+    pipeline("train", train=lambda options, *, progress: Result(summary={**SUMMARY, "test": None}))
+    assert main(["train", "photos"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Right on 91.0 % of 1,000 validation photos, on which choices were made too."
+    assert "no test photos" in lines[1]
+
+
+def test_train_json_is_exactly_one_object(trained, capsys):
+    assert main(["train", "photos", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == SUMMARY
+
+
+def test_train_refuses_what_the_record_refuses(pipeline, trained, capsys):
+    @record
+    class Narrow:
+        data: str
+        split: int = 0  # whatever is typed is a text: refused
+        command: str
+
+    pipeline("options", TrainOptions=Narrow)
+    assert main(["train", "photos", "--split", "x"]) == 2
+    assert "'split' is not valid" in capsys.readouterr().err
+    assert trained == []
+
+
+def test_train_options_are_those_of_the_record():
+    """The words the command line offers are the record's: names, and choices where there are few."""
+    from graft.pipeline.options import TrainOptions
+
+    hints = get_type_hints(TrainOptions)
+    assert set(train_command.FIELDS) <= set(hints)
+    assert set(hints) - set(train_command.FIELDS) == {"command"}
+    for name, choices in (
+        ("recipe", train_command.RECIPES),
+        ("engine", train_command.ENGINES),
+        ("precision", train_command.PRECISIONS),
+        ("on_bad", train_command.ON_BAD),
+        ("binary_head", train_command.BINARY_HEADS),
+    ):
+        assert get_args(hints[name]) == choices
+
+
+def option_types() -> list[str]:
+    """The options of `graft train` that refuse some texts."""
+    actions = train_command.parser()._actions
+    return [action.option_strings[-1] for action in actions if action.option_strings and action.type]
+
+
+@pytest.mark.parametrize("option", option_types())
+def test_a_wrong_value_of_any_option_is_one_sentence(option, trained, capsys):
+    assert main(["train", "photos", option, "no such value"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"error: {option} must be ")
+    assert first.endswith(", got 'no such value'.")
+    assert second == "See graft train --help."
+    assert trained == []
+
+
+def test_demo(pipeline, capsys):
+    seen = []
+
+    def demo(folder, *, progress):
+        seen.append(folder)
+        return Result()
+
+    pipeline("demo", demo=demo)
+    assert main(["demo"]) == 0
+    assert main(["demo", "-o", "elsewhere", "--json"]) == 0
+    assert seen == [Path("graft-demo"), Path("elsewhere")]
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == SUMMARY
+
+
+def test_evaluate(pipeline, capsys):
+    seen = []
+
+    def evaluate(run, data, *, split, progress):
+        seen.append((run, data, split))
+        return evaluation("given" if data else split)
+
+    pipeline("evaluate", evaluate=evaluate)
+    assert main(["evaluate", "run"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Right on 90.0 % of 20 test photos (95 % interval: 80.0 % to 95.0 %).\n")
+    assert "commonest class would be right on 50.0 %" in text
+    assert "dog taken for cat: 1" in text
+    assert [line.split() for line in text.splitlines() if line.startswith("dog ")] == [["dog", "10", "90.0", "%", "–"]]
+    assert main(["evaluate", "run", "later", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == "graft/evaluation/1"
+    assert main(["evaluate", "run", "--split", "validation"]) == 0
+    assert seen == [
+        (Path("run"), None, "test"),
+        (Path("run"), Path("later"), "test"),
+        (Path("run"), None, "validation"),
+    ]
+    assert set(evaluate_command.SPLITS) == {"train", "validation", "test"}
+
+
+def test_report(pipeline, monkeypatch, capsys, tmp_path):
+    page = tmp_path / "report.html"
+    pipeline("report", rebuild_report=lambda run, *, progress: page)
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert main(["report", "run"]) == 0
+    assert capsys.readouterr().out == f"Report: {page}\n"
+    assert opened == []
+    assert main(["report", "run", "--open", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"report": str(page)}
+    assert opened == [page.resolve().as_uri()]
+
+
+def test_inspect_tells_notes_then_classes_then_what_was_left_out(pipeline, capsys):
+    seen = []
+    files = tuple(SimpleNamespace(path=f"{n}.jpg", code="truncated", reason="it ends early") for n in range(12))
+    inspection = SimpleNamespace(
+        notes=("Two photos are in two splits.",),
+        classes=(SimpleNamespace(name="cat", train=1000, validation=20, test=3),),
+        quarantined=files,
+    )
+
+    def inspect(data, *, progress, **options):
+        seen.append((data, options))
+        return inspection
+
+    pipeline("inspect", inspect=inspect)
+    assert main(["inspect", "photos", "--seed", "4", "--on-bad", "fail"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert seen == [(Path("photos"), {"seed": 4, "on_bad": "fail"})]
+    assert lines[0] == "Two photos are in two splits."
+    assert lines[3].split() == ["cat", "1,000", "20", "3"]
+    assert "Left out (truncated 12):" in lines
+    assert "  … and 2 more; --json lists all" in lines
+    assert "Next: graft train photos" in lines
+
+
+def test_backbones_list_and_show(capsys):
+    assert main(["backbones", "list"]) == 0
+    text = capsys.readouterr().out
+    assert "sprout" in text
+    assert main(["backbones", "list", "--json"]) == 0
+    names = [each["name"] for each in json.loads(capsys.readouterr().out)["backbones"]]
+    assert main(["backbones", "show", names[0]]) == 0
+    assert names[0] in capsys.readouterr().out
+    assert main(["backbones", "show", names[0], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == names[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["backbones"], "list|show must be given."),
+        (["backbones", "lits"], "list|show must be one of list, show, got 'lits'."),
+        (["backbones", "show"], "NAME must be given."),
+        (["backbones", "list", "vgg16"], "Nothing may follow list, got 'vgg16'."),
+    ],
+)
+def test_backbones_refusals(words, message, capsys):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err

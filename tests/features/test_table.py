@@ -1,0 +1,64 @@
+import gc
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from graft.core.errors import ResourceProblem
+from graft.features import table as module
+from graft.features.records import Output
+from graft.features.table import Table, as_stored
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_rows_come_back_where_they_were_put(tmp_path, limit):
+    values = np.arange(20, dtype=np.float16).reshape(5, 4)
+    table = Table(tmp_path / "scratch", 5, in_memory_bytes=limit)
+    table.write(np.array([4, 0]), {"b": values[[4, 0]], "a": values[[4, 0], :1]})
+    table.write(np.array([1, 2, 3]), {"a": values[1:4, :1], "b": values[1:4]})
+    arrays = table.finish(["a", "b"])
+    assert list(arrays) == ["a", "b"]
+    assert (arrays["b"] == values).all() and (arrays["a"] == values[:, :1]).all()
+    assert isinstance(arrays["b"], np.memmap) == (limit == 0)
+    with pytest.raises(ValueError, match="read-only"):
+        arrays["a"][0] = 1
+
+
+def test_a_file_of_bfloat16_keeps_its_values(tmp_path):
+    values = np.linspace(-1e30, 1e30, 24, dtype=np.float32).reshape(2, 2, 2, 3).astype(ml_dtypes.bfloat16)
+    table = Table(tmp_path, 2, in_memory_bytes=0)
+    table.write(np.array([0, 1]), {"x": values})
+    assert (table.finish(["x"])["x"] == values).all()
+
+
+def test_the_disk_is_given_back(tmp_path):
+    table = Table(tmp_path, 3, in_memory_bytes=0)
+    table.write(np.array([0]), {"x": np.ones((1, 4), np.float16)})
+    arrays = table.finish(["x"])
+    del table, arrays
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.os, "posix_fallocate", _full, raising=False)
+    table = Table(tmp_path, 3, in_memory_bytes=0)
+    with pytest.raises(ResourceProblem) as caught:
+        table.write(np.array([0]), {"x": np.ones((1, 4), np.float16)})
+    assert caught.value.code == "disk_full" and "24 bytes" in caught.value.message
+
+
+def _full(*_):
+    raise OSError(28, "No space left on device")
+
+
+def test_averages_are_kept_as_float16_and_never_become_infinite():
+    stored = as_stored(np.array([1.0001, 7e4, -1e30], np.float32), Output(layer="x"))
+    assert stored.dtype == np.float16
+    assert stored.tolist() == [1.0, 65504.0, -65504.0]
+
+
+def test_whole_activations_keep_their_range():
+    stored = as_stored(np.array([1.0, 3e38], np.float32), Output(layer="x", pooling="none"))
+    assert stored.dtype == ml_dtypes.bfloat16
+    assert np.isfinite(stored.astype(np.float32)).all()

@@ -1,0 +1,214 @@
+"""Report data as a real run would leave it: records made by the real functions from simulated answers."""
+
+import hashlib
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from graft.core.records import record_hash, to_value
+from graft.data.inspection import inspect_manifest
+from graft.data.records import ImageFacts, Manifest, Photo, Quarantined
+from graft.evaluation.comparison import compare
+from graft.evaluation.intervals import wilson
+from graft.evaluation.metrics import evaluate
+from graft.report.data import Mistake, ReportData
+from graft.training.records import Choice, Depth, ProbeSummary
+
+Picture = Callable[[int, int], bytes]  # (class, number) -> JPEG
+LAYERS = ("conv1_relu", *(f"conv_pw_{i}_relu" for i in range(1, 14)))
+WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+
+
+def drawn(label: int, number: int) -> bytes:
+    """A small picture: a disc on a ground, coloured by class."""
+    rng = np.random.default_rng([label, number])
+    ground = tuple(int(x) for x in rng.integers(150, 235, 3))
+    image = Image.new("RGB", (96, 96), ground)
+    x, y, r = rng.integers(30, 66), rng.integers(30, 66), rng.integers(12, 28)
+    hue = int(label * 47 % 255)
+    ink = Image.new("HSV", (1, 1), (hue, 170, 150)).convert("RGB").getpixel((0, 0))
+    ImageDraw.Draw(image).ellipse((x - r, y - r, x + r, y + r), fill=ink)
+    return jpeg(image)
+
+
+def jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def make_manifest(
+    classes: tuple[str, ...],
+    per_class: int,
+    *,
+    quarantined: int = 3,
+    duplicates: int = 2,
+    skew: float = 0.1,
+    test: bool = True,
+) -> Manifest:
+    """Classes of about `per_class` photos, split 70/15/15; the first `duplicates` classes hold a file twice."""
+    photos = []
+    for label, name in enumerate(classes):
+        n = max(8, round(per_class * (1 + skew * np.sin(3 * label + 1))))
+        for i in range(n):
+            split = "test" if test and i % 20 in (3, 9, 15) else "validation" if i % 20 in (5, 11, 17) else "train"
+            same = label < duplicates and i == 1
+            sha256 = hashlib.sha256(f"{label} {0 if same else i}".encode()).hexdigest()
+            facts = ImageFacts(format="JPEG", width=100, height=100, mode="RGB", bytes=4000 + i)
+            photos.append(
+                Photo(
+                    path=f"{name}/IMG_{label:02}{i:04}.JPG",
+                    label=label,
+                    split=split,
+                    sha256=sha256,
+                    group=sha256,
+                    facts=facts,
+                )
+            )
+    codes = ("truncated", "not_an_image", "too_small")
+    reasons = (
+        "the image ends before it should",
+        "the file is no image",
+        "the shorter side must have at least 8 pixels, got 1",
+    )
+    left_out = tuple(
+        Quarantined(path=f"{classes[i % len(classes)]}/broken_{i}.jpg", code=codes[i % 3], reason=reasons[i % 3])
+        for i in range(quarantined)
+    )
+    return Manifest(
+        classes=classes,
+        photos=tuple(sorted(photos, key=lambda photo: photo.path)),
+        quarantined=left_out,
+        split_origin="made" if test else "given",
+        split_fractions=(0.7, 0.15, 0.15) if test else (0.85, 0.15, 0.0),
+        seed=0,
+    )
+
+
+def make_answers(labels: np.ndarray, k: int, *, skill: float, seed: int, sharp: float = 1.0) -> np.ndarray:
+    """Probabilities `(photo, class)`: neighbouring classes are mixed up most; `sharp` above 1 makes them too sure."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1, (len(labels), k))
+    logits[np.arange(len(labels)), labels] += skill * rng.gamma(3.0, 1 / 3, len(labels))
+    twin = np.where(labels % 2 == 0, labels + 1, labels - 1) % k
+    logits[np.arange(len(labels)), twin] += 0.25 * min(skill, 12) * rng.random(len(labels))
+    logits *= sharp
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def make_probe(n: int, level: float) -> ProbeSummary:
+    curve = (0.47, 0.5, 0.62, 0.71, 0.79, 0.83, 0.89, 0.91, 0.93, 0.945, 0.955, 0.95, 0.935, 0.925)
+    profile = tuple(
+        Depth(layer=layer, width=width, accuracy=wilson(round(n * level * share), n))
+        for layer, width, share in zip(LAYERS, WIDTHS, curve, strict=True)
+    )
+    tuned = {"last": LAYERS[-1], "shrinkage": 0.1, "strength": 0.1}
+    chosen = Choice(first=LAYERS[6], width=3584, accuracy=0.971 * level, log_loss=0.11, **tuned)
+    last = Choice(first=LAYERS[-1], width=1024, accuracy=0.925 * level, log_loss=0.26, **tuned)
+    return ProbeSummary(
+        chosen_on="out-of-fold",
+        n_chosen_on=n,
+        n_compared_on=n,
+        depth_profile=profile,
+        choices=(chosen, last),
+        chosen=chosen,
+        last_layer=last,
+        taps=LAYERS[6:],
+        class_weighted=False,
+        temperature=0.9,
+        refitted=True,
+        validation_accuracy=wilson(300, 310),
+    )
+
+
+def make_report(
+    classes: tuple[str, ...] = tuple("0123456789"),
+    *,
+    name: str = "sign_digits",
+    per_class: int = 206,
+    split: str = "test",
+    skill: float = 9.0,
+    sharp: float = 1.0,
+    picture: Picture = drawn,
+    n_samples: int = 8,
+    n_mistakes: int = 24,
+    quarantined: int = 3,
+    skew: float = 0.1,
+    **changes: object,
+) -> ReportData:
+    """A whole report of a simulated classifier; `changes` replace fields of it."""
+    manifest = make_manifest(classes, per_class, quarantined=quarantined, skew=skew, test=split == "test")
+    scored = [photo for photo in manifest.photos if photo.split == split]
+    labels = np.array([photo.label for photo in scored])
+    answers = make_answers(labels, len(classes), skill=skill, seed=1, sharp=sharp)
+    weaker = make_answers(labels, len(classes), skill=skill * 0.7, seed=2)
+    evaluation = evaluate(
+        answers, labels, classes, manifest_hash=record_hash(manifest), bundle_hash="b" * 64, split=split, seed=0
+    )
+    predicted = answers.argmax(axis=1)
+    wrong = sorted(np.flatnonzero(predicted != labels), key=lambda row: -answers[row].max())
+    values: dict[str, object] = {
+        "name": name,
+        "created": "2026-11-22T10:17:03+00:00",
+        "command": f"graft train {name} -o runs/{name} --backbone mobilenet --weights mobilenet_1_0_128_tf_no_top.h5",
+        "manifest": manifest,
+        "inspection": inspect_manifest(manifest),
+        "plan": {
+            "recipe": "probe",
+            "recipe_reason": "the quick way, as asked for",
+            "backbone": "mobilenet_1.0",
+            "backbone_reason": "named on the command line",
+            "side_pixels": 128,
+            "precision": "bfloat16",
+            "seed": 0,
+            "preprocessing": {"channel_order": "rgb", "geometry": "squash"},
+            "taps": list(LAYERS),
+            "refit": True,
+            "strengths": [0.001, 0.01, 0.1, 1.0],
+        },
+        "probe": make_probe(len(manifest.photos) // 2, evaluation.accuracy.value / 0.97),
+        "evaluation": evaluation,
+        "comparison_with_last_layer": to_value(compare(labels, weaker.argmax(axis=1), predicted, seed=0)),
+        "mistakes": tuple(
+            Mistake(
+                scored[row].path,
+                classes[labels[row]],
+                classes[predicted[row]],
+                float(answers[row].max()),
+                picture(int(labels[row]), 40 + int(row) % 100),
+            )
+            for row in wrong[:n_mistakes]
+        ),
+        "samples": {cls: tuple(picture(label, i) for i in range(n_samples)) for label, cls in enumerate(classes)},
+        "seconds": {"Scan": 1.84, "Compile": 6.2, "Read photos": 11.6, "Fit": 3.31, "Score": 0.42, "Report": 0.18},
+        "versions": {
+            "graft": "0.1.0",
+            "python": "3.11.7",
+            "numpy": "2.4.6",
+            "pillow": "13.0.0",
+            "keras": "3.15.1",
+            "openvino": "2026.4.1",
+            "scikit-learn": "1.9.1",
+        },
+        "machine": {
+            "system": "Linux 6.1 x86_64",
+            "threads": "2",
+            "cpu features": "avx2, avx512f, amx_bf16",
+            "peak memory": "812 MB",
+        },
+        "bundle_name": "classifier.graft",
+        "bundle_bytes": 13_214_512,
+        "licences": (
+            ("Graft", "Apache-2.0"),
+            ("MobileNet weights (ImageNet)", "Apache-2.0; ImageNet has terms of its own"),
+        ),
+        "next_commands": (
+            (f"graft predict runs/{name} new_photos/", "Classify new photos"),
+            (f"graft serve runs/{name}", "Serve it on this machine"),
+            (f"graft train {name} -o runs/{name}-2 --recipe finetune", "See whether fine-tuning does better"),
+        ),
+    }
+    return ReportData(**(values | changes))

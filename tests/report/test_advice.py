@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+from graft.data.inspection import ClassCount, DuplicateGroup, inspect_manifest
+from graft.report.advice import MOST, advise, worst_pair
+from graft.report.data import ReportData
+from tests.report.factory import make_report
+
+
+def headings(data: ReportData) -> list[str]:
+    return [item.heading for item in advise(data)]
+
+
+def with_confusion(data: ReportData, table: tuple[tuple[int, ...], ...]) -> ReportData:
+    rows = tuple(
+        replace(item, support=sum(table[i]), predicted=sum(row[i] for row in table))
+        for i, item in enumerate(data.evaluation.per_class)
+    )
+    n = sum(map(sum, table))
+    return replace(data, evaluation=replace(data.evaluation, confusion=table, per_class=rows, n=n))
+
+
+def test_the_pair_confused_most_adds_both_directions() -> None:
+    data = with_confusion(make_report(("a", "b", "c"), per_class=60), ((20, 2, 3), (3, 20, 0), (0, 0, 25)))
+    pair = worst_pair(data)
+    assert (pair.first, pair.second, pair.mistakes, pair.photos) == ("a", "b", 5, 48)
+    found = next(item for item in advise(data) if item.heading == "Look at “a” and “b”")
+    assert "5 of their 48 scored photos" in found.detail
+    counts = {item.name: item.train for item in data.inspection.classes}
+    assert f"{counts['a']} and {counts['b']} photos to learn from" in found.detail
+
+
+def test_scattered_mistakes_name_no_pair_as_the_cause() -> None:
+    data = with_confusion(make_report(("a", "b", "c"), per_class=60), ((20, 1, 0), (0, 20, 1), (1, 0, 20)))
+    assert "Check the labels of its mistakes" in headings(data)
+    assert not any(heading.startswith("Look at") for heading in headings(data))
+
+
+def test_without_mistakes_the_next_test_is_elsewhere() -> None:
+    data = make_report(("a", "b"), per_class=200, skill=4000.0)
+    assert worst_pair(data) is None
+    assert headings(data)[-1] == "Try it on photos from elsewhere"
+
+
+def test_a_classifier_no_better_than_guessing_is_not_praised() -> None:
+    assert headings(make_report(("a", "b"), per_class=60, skill=0.0))[0] == "Do not use it yet"
+    assert "Do not use it yet" not in headings(make_report())
+
+
+def test_leaks_and_conflicting_labels_come_before_more_photos() -> None:
+    data = make_report()
+    groups = (
+        DuplicateGroup(paths=("a/1.jpg", "b/1.jpg"), classes=("a", "b"), splits=("train",)),
+        DuplicateGroup(paths=("a/2.jpg", "a/3.jpg"), classes=("a",), splits=("train", "test")),
+    )
+    found = headings(replace(data, inspection=replace(data.inspection, exact_duplicates=groups)))
+    assert found[:2] == ["Remove photos that are in two splits", "Decide which label is right"]
+
+
+def test_small_and_uneven_classes_are_named() -> None:
+    data = make_report(skew=0.0)
+    counts = (ClassCount(name="0", train=4, validation=1, test=1), *data.inspection.classes[1:])
+    uneven = replace(data, inspection=replace(data.inspection, classes=counts, imbalance=34.0))
+    assert {"Collect at least 20 photos of each class", "Even out the classes"} <= set(headings(uneven))
+    assert "“0” (4)" in next(item.detail for item in advise(uneven) if item.heading.startswith("Collect"))
+
+
+def test_a_class_that_is_found_less_often_is_named() -> None:
+    data = make_report()
+    weak = replace(data.evaluation.per_class[3].recall, value=0.4, low=0.2, high=0.6)
+    rows = tuple(replace(item, recall=weak) if i == 3 else item for i, item in enumerate(data.evaluation.per_class))
+    found = headings(replace(data, evaluation=replace(data.evaluation, per_class=rows)))
+    assert "Add photos of “3”" in found
+    assert "Add photos of “3”" not in headings(data)
+
+
+def test_few_scored_photos_are_said_to_be_few() -> None:
+    assert "Score it on more photos" in headings(make_report(("a", "b"), per_class=60, skill=3.0))
+    assert "Score it on more photos" not in headings(make_report())
+
+
+def test_left_out_files_are_mentioned_only_where_there_are_some() -> None:
+    assert "Repair or delete 3 files" in headings(make_report())
+    assert not any("Repair" in heading for heading in headings(make_report(quarantined=0)))
+
+
+def test_there_is_always_some_advice_and_never_too_much() -> None:
+    data = make_report(("a", "b", "c", "d"), per_class=12, skill=0.5, split="validation")
+    assert 1 <= len(advise(data)) <= MOST
+    assert advise(make_report(quarantined=0, skill=4000.0))
+    assert inspect_manifest(data.manifest) == data.inspection

@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import pytest
+
+from graft.data.inspection import inspect_manifest
+from graft.report.data import ReportData
+from graft.report.text import inspection_text, summary_text
+from tests.report.factory import make_manifest, make_report
+
+
+def test_the_summary_says_what_matters_in_fifteen_lines(report: ReportData) -> None:
+    text = summary_text(report, report="runs/x/report.html", bundle="runs/x/classifier.graft")
+    lines = text.split("\n")
+    assert len(lines) <= 15
+    evaluation = report.evaluation
+    for expected in (
+        f"{evaluation.accuracy.value * 100:.1f} %",
+        f"95 % interval {evaluation.accuracy.low * 100:.1f} to {evaluation.accuracy.high * 100:.1f} %",
+        f"of {evaluation.n} photos it never saw",
+        f"{report.comparison.accuracy_first * 100:.1f} %: no difference shown",
+        "3 files: 1 not_an_image, 1 too_small, 1 truncated",
+        "runs/x/report.html",
+        "runs/x/classifier.graft (13.2 MB)",
+        report.next_commands[0][0],
+    ):
+        assert expected in text
+    assert text.isascii()
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_the_summary_is_short_where_everything_went_wrong() -> None:
+    data = make_report(("a", "b", "c"), per_class=20, skill=0.3, split="validation", quarantined=9)
+    text = summary_text(data, report="r", bundle="b")
+    assert len(text.split("\n")) <= 15
+    assert text.startswith("Validation accuracy")
+
+
+def test_paths_are_printed_as_they_are(report: ReportData) -> None:
+    text = summary_text(report, report="Jürgen’s – runs/report.html", bundle="b")
+    assert "Jürgen’s – runs/report.html" in text
+
+
+def test_nothing_can_steer_the_terminal(report: ReportData) -> None:
+    data = make_report(("a\x1b]0;x\x07", "b\r\nc"), per_class=30, skill=1.0)
+    text = summary_text(data, report="r\x1b[2J", bundle="b") + inspection_text(data.inspection)
+    assert not set("\x1b\x07\r") & set(text)
+
+
+def test_the_inspection_is_a_table_with_straight_columns() -> None:
+    manifest = make_manifest(("cat", "狗狗", "a" * 70), 40)
+    text = inspection_text(inspect_manifest(manifest))
+    lines = text.split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith("class"))
+    table = lines[start : start + 5]
+    assert table[0].split() == ["class", "train", "validation", "test", "all"]
+    widths = {len(line) + sum(sign in "狗" for sign in line) for line in table}
+    assert len(widths) == 1
+    assert table[4].split()[-1] == str(len(manifest.photos))
+    assert "0 files" not in text
+    assert "truncated, the image ends before it should" in text
+    assert "cat/IMG_000000.JPG, cat/IMG_000001.JPG" in text
+    assert "Format       JPEG " in text
+
+
+@pytest.mark.parametrize("k", [60, 61, 200])
+def test_very_many_classes_are_cut(k: int) -> None:
+    inspection = inspect_manifest(make_manifest(tuple(f"class{i}" for i in range(k)), 9, quarantined=40))
+    text = inspection_text(inspection)
+    assert len(text.split("\n")) < 120
+    assert (f"... and {k - 60} larger classes" in text) == (k > 60)
+    assert "... and 30 more" in text
+
+
+def test_given_splits_and_clean_data_are_said_to_be_so() -> None:
+    manifest = make_manifest(("a", "b"), 40, quarantined=0, duplicates=0, test=False)
+    text = inspection_text(replace(inspect_manifest(manifest), notes=()))
+    assert "splits as given" in text
+    assert "test" not in text
+    assert "Left out" not in text
+    assert "Identical" not in text
