@@ -130,7 +130,7 @@ def test_sabotage_the_published_normalisation_without_mending_differs(published:
     pixels = images(mended)
     expected = forward(mended, pixels)
     _normalise(mended, DEVIATION)
-    assert relative_difference(forward(mended, pixels), expected) > 1e-3
+    assert relative_difference(forward(mended, pixels), expected) > 1e-2
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from graft.backbones.catalogue import catalogue, find
+from graft.backbones.conversion import convert
 from graft.backbones.networks import build
 from graft.backbones.weights import (
     ASSETS,
@@ -25,6 +26,18 @@ from graft.core.tensors import tensors_sha256, write_tensors
 from tests.backbones.helpers import forward, images, network, randomise, tensors_of, write_keras3, write_legacy
 
 NAME = "mobilenet_0.25"
+
+
+@pytest.fixture(autouse=True)
+def same_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convert in this process, which saves a second each time; a test that asks for `real_child` takes the whole way."""
+    if "real_child" not in request.fixturenames:
+        monkeypatch.setattr("graft.backbones.weights.run_child", lambda _, job, **__: convert(job))
+
+
+@pytest.fixture
+def real_child() -> None:
+    """Asks for the conversion in a process of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +66,7 @@ def tensors_names(weights: WeightsFile) -> list[str]:
         return list(tensors)
 
 
-def test_the_variant_is_found_from_the_family_name_alone(keras3_file: Path, tmp_path: Path) -> None:
+def test_the_variant_is_found_from_the_family_name_alone(real_child: None, keras3_file: Path, tmp_path: Path) -> None:
     for asked in ("mobilenet", "auto", NAME):
         record, weights = resolve(asked, keras3_file, tmp_path)
         assert record.name == NAME
@@ -236,7 +249,9 @@ def test_two_sets_of_weights_are_not_chosen_between(keras3_file: Path, tmp_path:
         resolve(NAME, None, tmp_path)
 
 
-def test_the_nearest_network_and_the_first_difference_are_named(keras3_file: Path, tmp_path: Path) -> None:
+def test_the_nearest_network_and_the_first_difference_are_named(
+    real_child: None, keras3_file: Path, tmp_path: Path
+) -> None:
     with pytest.raises(BadInput) as caught:
         import_weights(keras3_file, ("mobilenet_0.5", "mobilenet_1.0"), tmp_path)
     assert caught.value.code == "weights_refused"

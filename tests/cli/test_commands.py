@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -13,6 +12,8 @@ from graft.cli import train as train_command
 from graft.cli.main import main
 from graft.core.progress import SilentProgress
 from graft.core.records import record
+from graft.data.inspection import inspect_manifest
+from graft.data.records import ImageFacts, Manifest, Photo, Quarantined
 from graft.evaluation.records import ClassScore, Confusion, Evaluation, ReliabilityBin, Score
 
 SCORE = Score(value=0.9, low=0.8, high=0.95, method="wilson")
@@ -43,6 +44,7 @@ class Result:
     bundle: Path = Path("photos-run/classifier.graft")
     report: Path = Path("photos-run/report.html")
     summary: dict[str, Any] = field(default_factory=lambda: dict(SUMMARY))
+    text: str = "Test accuracy  90.0 %\nNext           graft predict"
 
 
 @pytest.fixture
@@ -100,22 +102,9 @@ def test_train_passes_on_what_was_typed(trained, capsys):
     ]
 
 
-def test_train_says_how_good_it_is_first(trained, capsys):
+def test_train_tells_the_run_s_own_words(trained, capsys):
     assert main(["train", "photos"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    seen = "1,200 test photos it had never seen"
-    assert lines[0] == f"Right on 90.0 % of {seen} (95 % interval: 80.0 % to 95.0 %)."
-    assert lines[1] == "Left out: 3 files that are no good photos; the report lists them."
-    assert lines[2].endswith(str(Path("photos-run/report.html")))
-    assert "Next: graft predict photos-run PHOTO…" in lines
-
-
-def test_a_score_without_test_photos_is_no_promise(pipeline, trained, capsys):
-    pipeline("train", train=lambda options, *, progress: Result(summary={**SUMMARY, "test": None}))
-    assert main(["train", "photos"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Right on 91.0 % of 1,000 validation photos, on which choices were made too."
-    assert "no test photos" in lines[1]
+    assert capsys.readouterr().out.splitlines()[:2] == ["Test accuracy  90.0 %", "Next           graft predict"]
 
 
 def test_train_json_is_exactly_one_object(trained, capsys):
@@ -221,28 +210,41 @@ def test_report(pipeline, monkeypatch, capsys, tmp_path):
     assert opened == [page.resolve().as_uri()]
 
 
-def test_inspect_tells_notes_then_classes_then_what_was_left_out(pipeline, capsys):
-    seen = []
-    files = tuple(SimpleNamespace(path=f"{n}.jpg", code="truncated", reason="it ends early") for n in range(12))
-    inspection = SimpleNamespace(
-        notes=("Two photos are in two splits.",),
-        classes=(SimpleNamespace(name="cat", train=1000, validation=20, test=3),),
-        quarantined=files,
+def manifest() -> Manifest:
+    """Four photos of two classes, and a file that was left out."""
+    facts = ImageFacts(format="PNG", width=20, height=10, mode="RGB")
+    photos = tuple(
+        Photo(path=f"{label}/{n}.png", label=label, split="train", sha256=f"{label}{n}" * 32, group="g", facts=facts)
+        for label in (0, 1)
+        for n in (0, 1)
     )
+    left_out = (Quarantined(path="0/cut.jpg", code="truncated", reason="it ends early"),)
+    return Manifest(
+        classes=("cat", "dog"),
+        photos=photos,
+        quarantined=left_out,
+        split_origin="made",
+        split_fractions=(0.7, 0.15, 0.15),
+        seed=0,
+    )
+
+
+def test_inspect_tells_counts_and_what_was_left_out(pipeline, capsys):
+    seen = []
 
     def inspect(data, *, progress, **options):
         seen.append((data, options))
-        return inspection
+        return inspect_manifest(manifest())
 
     pipeline("inspect", inspect=inspect)
     assert main(["inspect", "photos", "--seed", "4", "--on-bad", "fail"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    text = capsys.readouterr().out
     assert seen == [(Path("photos"), {"seed": 4, "on_bad": "fail"})]
-    assert lines[0] == "Two photos are in two splits."
-    assert lines[3].split() == ["cat", "1,000", "20", "3"]
-    assert "Left out (truncated 12):" in lines
-    assert "  … and 2 more; --json lists all" in lines
-    assert "Next: graft train photos" in lines
+    assert text.startswith("4 photos in 2 classes")
+    assert "0/cut.jpg: truncated, it ends early" in text
+    assert "Next: graft train photos" in text
+    assert main(["inspect", "photos", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["quarantined"][0]["code"] == "truncated"
 
 
 def test_backbones_list_and_show(capsys):

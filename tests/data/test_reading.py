@@ -28,9 +28,7 @@ def test_content_and_limit(tmp_path: Path) -> None:
     assert code_of(path) == "too_many_bytes"
 
 
-def test_a_file_that_grows_while_it_is_read_is_cut_at_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_grows_meanwhile_is_cut_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"x" * 500)
     monkeypatch.setattr(reading, "refuse_bytes", lambda count, limits: None)
     assert len(read_bytes(tmp_path / "a", limits=LIMITS)) == 101  # which the decoder's own check then refuses

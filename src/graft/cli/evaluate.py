@@ -39,13 +39,13 @@ def parser() -> Parser:
 
 def run(arguments: Namespace, console: Console) -> int:
     """Evaluate as `arguments` say."""
-    from graft.core.records import to_value
+    from graft.evaluation.records import plain
     from graft.pipeline.evaluate import evaluate
 
     data = Path(arguments.data) if arguments.data is not None else None
     evaluation = evaluate(Path(arguments.run), data, split=arguments.split, progress=console.progress())
     if console.json:
-        console.value(to_value(evaluation))
+        console.value(plain(evaluation))
         return 0
     for line in describe(evaluation):
         console.line(line)

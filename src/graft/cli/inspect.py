@@ -1,18 +1,11 @@
 """`graft inspect`: what is in a folder of photos, before anything is trained."""
 
 from argparse import SUPPRESS, Namespace
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from graft.cli.console import Console, columns, printable
+from graft.cli.console import Console
 from graft.cli.parsing import Parser, given, one_of, whole_number
 from graft.cli.train import ON_BAD
-
-if TYPE_CHECKING:
-    from graft.data.inspection import Inspection
-
-MOST_LISTED = 10
 
 
 def parser() -> Parser:
@@ -38,34 +31,14 @@ def run(arguments: Namespace, console: Console) -> int:
     """Inspect as `arguments` say."""
     from graft.core.records import to_value
     from graft.pipeline.inspect import inspect
+    from graft.report.text import inspection_text
 
     options = given(arguments, ("split", "seed", "on_bad"))
     inspection = inspect(Path(arguments.data), progress=console.progress(), **options)
     if console.json:
         console.value(to_value(inspection))
         return 0
-    for line in describe(inspection):
+    for line in inspection_text(inspection).splitlines():
         console.line(line)
     console.advise(f"graft train {arguments.data}", "trains a classifier on these photos and writes a report")
     return 0
-
-
-def describe(inspection: "Inspection") -> list[str]:
-    """An inspection for people: what to know first, then the classes, then what was left out."""
-    lines = [printable(note) for note in inspection.notes]
-    rows = [("class", "training", "validation", "test")]
-    rows += [
-        (printable(each.name), f"{each.train:,}", f"{each.validation:,}", f"{each.test:,}")
-        for each in inspection.classes
-    ]
-    lines += ["", *columns(rows, right=(1, 2, 3))]
-    if inspection.quarantined:
-        codes = Counter(file.code for file in inspection.quarantined)
-        counts = ", ".join(f"{code} {count}" for code, count in codes.most_common())
-        lines += ["", f"Left out ({counts}):"]
-        lines += [
-            f"  {printable(file.path)}: {printable(file.reason)}" for file in inspection.quarantined[:MOST_LISTED]
-        ]
-        if len(inspection.quarantined) > MOST_LISTED:
-            lines.append(f"  … and {len(inspection.quarantined) - MOST_LISTED} more; --json lists all")
-    return lines

@@ -41,6 +41,7 @@ PHOTO_SUFFIXES = frozenset(
         *(".pnm", ".tga", ".exr", ".dcm", ".dng", ".cr2", ".nef", ".arw"),
     )
 )
+_DOCUMENT_SUFFIXES = frozenset((".txt", ".csv", ".json", ".xml", ".md", ".html", ".py", ".zip", ".pdf"))
 _IGNORED_FOLDERS = frozenset(("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"))
 _IGNORED_FILES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"))
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
@@ -158,7 +159,7 @@ def _list(root: Path, inside: str) -> tuple[list[str], list[str], list[Quarantin
                 files.append(path)
             else:
                 folders.append(item.name)
-        elif item.is_symlink() and item.is_dir():
+        elif _is_linked_folder(item):
             refused.append(_linked_folder(root, path))
         else:
             files.append(path)
@@ -175,7 +176,7 @@ def _walk(root: Path, top: str) -> _Found:
         for item, path in _scan_folder(root, pending.pop(), refused):
             if item.is_dir(follow_symlinks=False):
                 (ignored if _is_ignored(item.name, _IGNORED_FOLDERS) else pending).append(path)
-            elif item.is_symlink() and item.is_dir():
+            elif _is_linked_folder(item):
                 refused.append(_linked_folder(root, path))
             else:
                 (photos if _is_photo(item) else ignored).append(path)
@@ -201,7 +202,14 @@ def _scan_folder(root: Path, inside: str, refused: list[Quarantined]) -> Iterato
 
 
 def _printable(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _is_linked_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_symlink() and item.is_dir()
+    except OSError:
+        return False  # a circle of links is no folder: the scan says what is wrong with it
 
 
 def _linked_folder(root: Path, path: str) -> Quarantined:
@@ -223,9 +231,11 @@ def _is_photo(item: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(item.name)[1].lower()  # noqa: PTH122 (a name, not a path)
     if suffix in PHOTO_SUFFIXES:
         return True
-    if not item.is_file() or suffix in (".txt", ".csv", ".json", ".xml", ".md", ".html", ".py", ".zip", ".pdf"):
+    if suffix in _DOCUMENT_SUFFIXES:
         return False
     try:
+        if not item.is_file():
+            return False  # never open what may be a pipe
         with Path(item.path).open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError:

@@ -1,10 +1,10 @@
 """How good a classifier is, with how much doubt."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval
 
-from graft.core.records import record
+from graft.core.records import record, to_value
 
 Share = Annotated[float, Interval(ge=0, le=1)]
 
@@ -72,3 +72,14 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]  # rows: true class, columns: predicted class
     worst_confusions: tuple[Confusion, ...]  # off the diagonal, most first, at most 10
     majority_share: float  # the accuracy of always answering the commonest class
+
+
+def plain(evaluation: Evaluation) -> dict[str, Any]:
+    """For programs: each score a number beside its interval, as in `accuracy` and `interval`."""
+    values: dict[str, Any] = to_value(evaluation)
+    for name in ("top5", "balanced_accuracy", "macro_f1", "log_loss"):
+        score = values[name]
+        values[name] = score and score["value"]
+        values[f"{name}_interval"] = score and [score["low"], score["high"]]
+    accuracy = values["accuracy"]
+    return values | {"accuracy": accuracy["value"], "interval": [accuracy["low"], accuracy["high"]]}

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from graft.bundle.checks import class_problem
 from graft.core import machine
+from graft.core.errors import BadInput
 from graft.core.progress import Progress
 from graft.data.manifest import build_manifest
 from graft.data.records import ImageLimits, Manifest
@@ -39,6 +41,9 @@ def read_data(
         workers=machine.threads(),
         cache=machine.cache_directory() / "scan",
     )
+    problem = class_problem(source.classes)
+    if problem:
+        raise BadInput(f"The names of DATA's classes cannot be used: {problem}.", hint="Rename the folder or label.")
     fractions = parse_split(split, len(findings.good))
     manifest = build_manifest(findings, fractions=fractions, seed=seed, split_from=split_from)
     return Intake(source.root, manifest)

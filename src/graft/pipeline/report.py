@@ -10,4 +10,6 @@ from graft.pipeline.run import Run
 def rebuild_report(run: Path, *, progress: Progress) -> Path:
     """Write the report of a finished run again, with this version's page; returns its path."""
     with progress.stage("Writing the report", None, "pages"):
-        return write_report(Run.open(run))
+        opened = Run.open(run)
+        write_report(opened)
+        return opened.report

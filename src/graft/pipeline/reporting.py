@@ -19,6 +19,7 @@ from graft.pipeline.run import Made, Run
 from graft.pipeline.scoring import Scored
 from graft.report.data import Mistake, ReportData
 from graft.report.page import render_html, render_json
+from graft.report.text import summary_text
 from graft.training.records import Plan, ProbeSummary
 
 THUMBNAIL_PIXELS = 128
@@ -43,12 +44,12 @@ def write_thumbnails(run: Run, intake: Intake, scored: Scored, progress: Progres
     run.write_arrays("thumbnails", arrays)
 
 
-def write_report(run: Run) -> Path:
-    """Write `report.html` and `report.json` from the run's records."""
+def write_report(run: Run) -> str:
+    """Write `report.html` and `report.json` from the run's records; returns the same in a few lines of text."""
     data = report_data(run)
     write_atomic(run.path / "report.json", render_json(data), writer="report")
     write_atomic(run.report, render_html(data).encode(), writer="report")
-    return run.report
+    return summary_text(data, report=str(run.report), bundle=str(run.bundle))
 
 
 def report_data(run: Run) -> ReportData:
@@ -69,7 +70,7 @@ def report_data(run: Run) -> ReportData:
         comparison_with_last_layer=to_value(run.read(Comparison)),
         mistakes=tuple(_mistakes(run, manifest, pictures)),
         samples=_sample_pictures(manifest, pictures),
-        seconds=made.seconds,
+        seconds={stage: seconds for stage, seconds in made.seconds.items() if stage != "total"},
         versions=made.versions,
         machine=made.machine,
         bundle_name=run.bundle.name,

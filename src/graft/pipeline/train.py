@@ -36,12 +36,13 @@ from graft.training.taps import TapTable
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where a training left what. `summary` is what `graft train --json` prints."""
+    """Where a training left what. `summary` is what `graft train --json` prints, `text` what it tells a person."""
 
     run: Path
     bundle: Path
     report: Path
     summary: dict[str, Any]
+    text: str
 
 
 def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
@@ -70,11 +71,10 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
             write_classifier(run, resolved, intake.manifest, result.classifier, evaluation)
         with clock.stage("report"):
             _write_results(run, intake, scored, evaluation, progress)
-            made = _made(options, intake, clock, activations)
-            run.write(made)
-            write_report(run)
-    summary = _summary(run, intake.manifest, resolved, result, evaluation, made)
-    return TrainResult(run.path, run.bundle, run.report, summary)
+            run.write(_made(options, intake, clock, activations))
+            text = write_report(run)
+    summary = _summary(run, intake.manifest, resolved, result, evaluation) | {"seconds": clock.seconds()}
+    return TrainResult(run.path, run.bundle, run.report, summary, text)
 
 
 def _read(options: TrainOptions, progress: Progress) -> Intake:
@@ -174,7 +174,7 @@ def _made(options: TrainOptions, intake: Intake, clock: Clock, activations: Acti
 
 
 def _summary(
-    run: Run, manifest: Manifest, resolved: Resolved, result: ProbeResult, evaluation: Evaluation, made: Made
+    run: Run, manifest: Manifest, resolved: Resolved, result: ProbeResult, evaluation: Evaluation
 ) -> dict[str, Any]:
     splits = [photo.split for photo in manifest.photos]
     chosen, accuracy = result.summary.chosen, evaluation.accuracy
@@ -191,5 +191,4 @@ def _summary(
         | {"quarantined": len(manifest.quarantined)},
         "validation": {"accuracy": validation.value if validation else chosen.accuracy},
         "test": tested if evaluation.split == "test" else None,
-        "seconds": made.seconds,
     }

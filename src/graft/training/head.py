@@ -10,7 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from graft.core.errors import BadInput
-from graft.training.linear import class_logits, decision, softmax
+from graft.evaluation.calibration import softmax
+from graft.training.linear import class_logits, decision
 from graft.training.logistic import fit_strengths
 from graft.training.records import LinearClassifier
 from graft.training.taps import TapTable
@@ -72,7 +73,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities `(row, class)`, columns as `classes_`."""
         scores = self.decision_function(X)
-        return softmax(class_logits(scores[:, None] if scores.ndim == 1 else scores).astype(np.float64))
+        return softmax(class_logits(scores[:, None] if scores.ndim == 1 else scores))
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each row."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from graft.core.errors import BadInput
+from graft.evaluation.calibration import softmax
 from graft.training.records import LinearClassifier
 
 
@@ -38,17 +39,10 @@ def class_logits(units: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(units), units], axis=1)
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Row-wise softmax, `(photo, class)`, computed without overflow."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
-
-
 def probabilities(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
     """Calibrated class probabilities `(photo, class)` float32 of features `(photo, width)`."""
     logits = class_logits(decision(classifier, features))
-    return softmax(logits / np.float32(classifier.temperature)).astype(np.float32)
+    return softmax(logits, classifier.temperature).astype(np.float32)
 
 
 def as_softmax(classifier: LinearClassifier) -> LinearClassifier:

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression over several strengths, and its temperature."""
+"""Multinomial logistic regression over several strengths."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from graft.training.linear import class_logits, softmax
+from graft.training.linear import class_logits
 
 ClassWeight = Mapping[int, float] | Literal["balanced"] | None
 ITERATIONS = 300
@@ -36,23 +36,3 @@ def fit_strengths(
     for strength in sorted(strengths):
         model.set_params(C=strength).fit(features, labels)
         yield Fit(strength, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
-
-
-def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-likelihood of the true classes, natural logarithm."""
-    chosen = softmax(logits.astype(np.float64))[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
-
-
-def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature in [1/100, 100] that makes held-out logits `(row, class)` most likely.
-
-    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
-    """
-    from scipy.optimize import minimize_scalar
-
-    bound = np.log(100.0)
-    result = minimize_scalar(
-        lambda log_t: log_loss(logits / np.exp(log_t), labels), bounds=(-bound, bound), method="bounded"
-    )
-    return float(np.exp(result.x))

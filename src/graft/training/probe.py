@@ -18,9 +18,11 @@ import numpy as np
 from graft.core.errors import BadInput, IntegrityProblem
 from graft.core.progress import Progress
 from graft.core.randomness import stream
+from graft.evaluation.calibration import softmax, temperature
 from graft.evaluation.intervals import wilson
+from graft.evaluation.metrics import photo_losses
 from graft.training.linear import as_softmax
-from graft.training.logistic import ClassWeight, Fit, best_temperature, fit_strengths, log_loss
+from graft.training.logistic import ClassWeight, Fit, fit_strengths
 from graft.training.records import Choice, Depth, LinearClassifier, Plan, ProbeSummary
 from graft.training.ridge import RidgeScore, TapKernels, score_in_threads, tap_kernels
 from graft.training.taps import TapTable, runs_of_taps
@@ -167,9 +169,9 @@ def _tune(task: _Task, run: RidgeScore) -> _Candidate:
         held_out, truth = [fit.logits(validation) for fit in fits], task.labels[rows.validation]
     choices, temperatures = [], []
     for fit, logits in zip(fits, held_out, strict=True):
-        temperature = best_temperature(logits, truth)
-        temperatures.append(temperature)
-        choices.append(_choice(task, run, fit.strength, logits / temperature, truth))
+        softness = temperature(logits, truth)
+        temperatures.append(softness)
+        choices.append(_choice(task, run, fit.strength, softmax(logits, softness), truth))
     pick = min(range(len(fits)), key=lambda index: (choices[index].log_loss, fits[index].strength))
     classifier = _classifier(task, run, whitening, fits[pick], temperatures[pick])
     return _Candidate(run, tuple(choices), choices[pick], classifier, fits[pick].logits(validation))
@@ -207,10 +209,10 @@ def _folds(labels: np.ndarray, seed: int) -> np.ndarray:
     return folds
 
 
-def _choice(task: _Task, run: RidgeScore, strength: float, logits: np.ndarray, truth: np.ndarray) -> Choice:
+def _choice(task: _Task, run: RidgeScore, strength: float, chances: np.ndarray, truth: np.ndarray) -> Choice:
     ridge = _ridge_choice(task.plan, run)
-    accuracy = float((logits.argmax(axis=1) == truth).mean())
-    return replace(ridge, strength=strength, accuracy=accuracy, log_loss=log_loss(logits, truth))
+    accuracy = float((chances.argmax(axis=1) == truth).mean())
+    return replace(ridge, strength=strength, accuracy=accuracy, log_loss=float(photo_losses(chances, truth).mean()))
 
 
 def _ridge_choice(plan: Plan, run: RidgeScore) -> Choice:
@@ -225,7 +227,7 @@ def _ridge_choice(plan: Plan, run: RidgeScore) -> Choice:
     )
 
 
-def _classifier(task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, temperature: float) -> LinearClassifier:
+def _classifier(task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, softness: float) -> LinearClassifier:
     """Fold the whitening into the regression: one kernel on standardised features."""
     classifier = LinearClassifier(
         taps=task.plan.taps[run.first : run.stop],
@@ -233,7 +235,7 @@ def _classifier(task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, te
         scale=whitening.scaler.scale,
         kernel=np.ascontiguousarray(whitening.map @ fit.kernel, np.float32),
         bias=fit.bias,
-        temperature=temperature,
+        temperature=softness,
     )
     return as_softmax(classifier) if task.plan.binary_units == 2 else classifier
 

@@ -57,18 +57,22 @@ class Scaler:
 
 
 def fit_scaler(blocks: Iterator[np.ndarray]) -> Scaler:
-    """Mean and spread over blocks `(row, width)`, in float64, two sums in one pass around the first row."""
-    count, shift, total, squares = 0, np.zeros(0), np.zeros(0), np.zeros(0)
+    """Mean and spread over blocks `(row, width)` float32: two float64 sums in one pass, around the first row."""
+    count, shift, total, squares = 0, np.zeros(0, np.float32), np.zeros(0), np.zeros(0)
     for block in blocks:
         if count == 0:
-            shift = block[0].astype(np.float64)
-            total, squares = np.zeros_like(shift), np.zeros_like(shift)
+            shift = np.nan_to_num(block[0], posinf=0, neginf=0)
+            total, squares = np.zeros(len(shift)), np.zeros(len(shift))
         centred = block - shift
         count += len(block)
         total += centred.sum(axis=0, dtype=np.float64)
-        squares += np.einsum("ij,ij->j", centred, centred, dtype=np.float64)
+        squares += np.square(centred).sum(axis=0, dtype=np.float64)
     if count == 0:
-        raise BadInput("features must have at least one row, got none")
+        raise BadInput("Features must have at least one row, got none.")
+    if not np.isfinite(total).all():
+        raise BadInput(
+            f"Features must be finite numbers, got {np.count_nonzero(~np.isfinite(total))} columns that are not."
+        )
     mean = total / count
     spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
     centre = mean + shift
