@@ -30,7 +30,7 @@ NAME = "mobilenet_0.25"
 
 @pytest.fixture(autouse=True)
 def same_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convert in this process, which saves a second each time; a test that asks for `real_child` takes the whole way."""
+    """Convert in this process, which saves a second; a test that asks for `real_child` takes the whole way."""
     if "real_child" not in request.fixturenames:
         monkeypatch.setattr("graft.backbones.weights.run_child", lambda _, job, **__: convert(job))
 

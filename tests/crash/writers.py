@@ -43,10 +43,85 @@ def write_tensors(folder: Path, version: int) -> Path:
     return path
 
 
+def write_record(folder: Path, version: int) -> Path:
+    from graft.data.records import ImageFacts, Manifest, Photo
+    from graft.pipeline.run import Run
+
+    facts = ImageFacts(format="PNG", width=9, height=9, mode="RGB")
+    photos = tuple(
+        Photo(path=f"{n}.png", label=n % 2, split="train", sha256=f"{version:032x}" * 2, group="g", facts=facts)
+        for n in range(3000)
+    )
+    made = Manifest(classes=("a", "b"), photos=photos, split_origin="made", split_fractions=(1, 0, 0), seed=version)
+    Run(folder).write(made)
+    return folder / "manifest.json"
+
+
+def write_bundle(folder: Path, version: int) -> Path:
+    import numpy as np
+
+    from graft.backbones.catalogue import find
+    from graft.backbones.weights import builtin, open_weights
+    from graft.bundle import format as bundle_format
+    from graft.bundle.records import BundleManifest, Golden, HeadSpec, Provenance
+
+    width = dict(zip(find("sprout").taps, find("sprout").tap_widths, strict=True))["head"]
+    own = {
+        "head/mean": np.full(width, version, np.float32),
+        "head/scale": np.ones(width, np.float32),
+        "head/kernel": np.ones((width, 1), np.float32),
+        "head/bias": np.zeros(1, np.float32),
+        "golden/photo": np.zeros(9, np.uint8),
+        "golden/pixels": np.zeros((1, 64, 64, 3), np.uint8),
+        "golden/probabilities": np.full((1, 2), 0.5, np.float32),
+    }
+    provenance = Provenance(
+        graft_version="0",
+        recipe="probe",
+        manifest_hash="m",
+        plan_hash="p",
+        n_train=1,
+        scored_on="test",
+        n_scored=1,
+        accuracy=1.0,
+        accuracy_interval=(0.2, 1.0),
+    )
+    manifest = BundleManifest(
+        classes=("a", "b"),
+        backbone="sprout",
+        weights_sha256="0" * 64,
+        side_pixels=64,
+        preprocessing=find("sprout").preprocessing,
+        precision="float32",
+        head=HeadSpec(taps=("head",), temperature=1.0),
+        golden=Golden(count=1, tolerance={"float32": 0.1}, logit_tolerance={"float32": 0.1}),
+        provenance=provenance,
+        licences=(),
+        tensors_sha256="0" * 64,
+    )
+    path = folder / "classifier.graft"
+    with open_weights(builtin("sprout", folder)) as weights:
+        tensors = {f"backbone/{name}": array for name, array in weights.items()}
+        bundle_format.write_bundle(path, manifest, {**own, **tensors})
+    return path
+
+
+def write_page(folder: Path, version: int) -> Path:
+    from graft.pipeline import reporting
+    from graft.pipeline.run import Run
+    from tests.report.factory import make_report
+
+    reporting.write_page(Run(folder), make_report(("a", "b"), per_class=20, name=f"version {version}"))
+    return folder / "report.html"
+
+
 WRITERS: Mapping[str, Writer] = {
     "bytes": write_bytes,
     "pieces": write_pieces,
     "tensors": write_tensors,
+    "record": write_record,
+    "bundle": write_bundle,
+    "report": write_page,
 }
 
 

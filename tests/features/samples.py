@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from graft.backbones.catalogue import find
+from graft.backbones.networks import build
 from graft.backbones.weights import WeightsFile, builtin
 from graft.core.hashing import sha256_bytes
 from graft.core.randomness import stream
@@ -57,8 +58,8 @@ def random_program(name: str, side_pixels: int, folder: Path) -> tuple[Program, 
 def random_weights(name: str, side_pixels: int, folder: Path) -> WeightsFile:
     """Weights of plausible size: activations neither die nor explode."""
     with without_telemetry():
-        import graft.backbones.networks as networks
-    network = networks.build(find(name), side_pixels=side_pixels)
+        import keras  # noqa: F401 (first here, so that its backend is imported inside this block)
+    network = build(find(name), side_pixels=side_pixels)
     tensors = {}
     for layer in network.layers:
         for variable in layer.weights:
@@ -83,20 +84,22 @@ def _random_tensor(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def pictures(count: int, side_pixels: int = SIDE, seed: int = 0) -> np.ndarray:
     """(count, side, side, 3) uint8: coarse colour patches with noise, each picture another."""
-    generator = stream(seed, "pictures")
-    patches = (
-        generator.integers(0, 200, (count, 6, 6, 3)).repeat(-(-side_pixels // 6), 1).repeat(-(-side_pixels // 6), 2)
-    )
-    noise = generator.integers(0, 56, (count, side_pixels, side_pixels, 3))
-    return (patches[:, :side_pixels, :side_pixels] + noise).astype(np.uint8)
+    return np.stack([picture(number, side_pixels, seed) for number in range(count)])
+
+
+def picture(number: int, side_pixels: int, seed: int) -> np.ndarray:
+    generator = stream(seed, "picture", str(number))
+    where = np.arange(side_pixels) * 6 // side_pixels
+    patches = generator.integers(0, 200, (6, 6, 3))[where][:, where]
+    return (patches + generator.integers(0, 56, (side_pixels, side_pixels, 3))).astype(np.uint8)
 
 
 def write_photos(folder: Path, count: int, *, seed: int = 0, height: int = 60, width: int = 80) -> tuple[Photo, ...]:
     """PNG files and their records."""
     folder.mkdir(parents=True, exist_ok=True)
     photos = []
-    for number, picture in enumerate(pictures(count, max(height, width), seed)):
-        content = encode_png(picture[:height, :width])
+    for number in range(count):
+        content = encode_png(picture(number, max(height, width), seed)[:height, :width])
         name = f"photo{number:03}.png"
         (folder / name).write_bytes(content)
         photos.append(photo_record(name, content, height=height, width=width))

@@ -14,20 +14,47 @@ from graft.core.errors import IntegrityProblem, ResourceProblem
 from graft.features import compiled, forms
 from graft.features.compiled import compiled_form, is_compiled
 from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE, form_key
-from graft.features.records import Output
 from tests.features.samples import sprout
 
 ROOT = Path(__file__).parents[2]
 FILES = (GRAPH_FILE, CONSTANTS_FILE, RECORD_FILE)
 
 
+COMPILE_AND_RUN = """
+import sys
+from pathlib import Path
+import numpy as np
+from graft.features.engines import open_engine, run_pixels
+from tests.features.samples import sprout
+program, weights = sprout(Path(sys.argv[1]))
+with open_engine(program, weights, threads=2, cache=Path(sys.argv[1])) as engine:
+    run_pixels(engine, np.zeros((1, 48, 48, 3), np.uint8))
+assert "openvino" in sys.modules and "openvino_telemetry" not in sys.modules
+"""
+
+
+def run_with_home(code, tmp_path, **environment):
+    """Run Python code with an empty home folder; what it wrote there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    names = {"HOME": str(home), "USERPROFILE": str(home), "LOCALAPPDATA": str(home), **environment}
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env={**kept, **names}, cwd=ROOT, check=True)
+    return sorted(path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A form made by the real child process: program, weights and the folder it lies in."""
-    cache = tmp_path_factory.mktemp("cache")
-    program, weights = sprout(cache, outputs=(Output(layer="s1_out"),))
-    compiled_form(program, weights, cache)
-    return program, weights, cache / "compiled" / form_key(program)
+def first_run(tmp_path_factory):
+    """A fresh process that has a form made by a real child and runs it: its cache, and what it wrote at home."""
+    folder = tmp_path_factory.mktemp("first")
+    return folder, run_with_home(COMPILE_AND_RUN, folder)
+
+
+@pytest.fixture(scope="module")
+def made(first_run):
+    """Program, weights and the folder of its form."""
+    program, weights = sprout(first_run[0])
+    return program, weights, first_run[0] / "compiled" / form_key(program)
 
 
 @pytest.fixture
@@ -141,8 +168,9 @@ def test_everything_the_graph_depends_on_is_in_the_key(tmp_path, monkeypatch):
     ]
     keys = {form_key(program), *(form_key(replace(program, **change)) for change in changes)}
     assert len(keys) == len(changes) + 1
-    # Both are chosen when the form is loaded.
-    assert form_key(replace(program, precision="bfloat16", batch_images=1)) == form_key(program)
+    # Chosen when the form is loaded, or before it is run.
+    cropped = replace(program.preprocessing, geometry="crop")
+    assert form_key(replace(program, precision="bfloat16", batch_images=1, preprocessing=cropped)) == form_key(program)
     for name in ("openvino", "keras"):
         monkeypatch.setattr(forms.metadata, "version", lambda asked, name=name: "9" if asked == name else "1")
         keys.add(form_key(program))
@@ -151,32 +179,9 @@ def test_everything_the_graph_depends_on_is_in_the_key(tmp_path, monkeypatch):
     assert len(keys) == len(changes) + 4
 
 
-COMPILE_AND_RUN = """
-import sys
-from pathlib import Path
-import numpy as np
-from graft.features.engines import open_engine, run_pixels
-from tests.features.samples import sprout
-program, weights = sprout(Path(sys.argv[1]))
-with open_engine(program, weights, threads=2, cache=Path(sys.argv[1])) as engine:
-    run_pixels(engine, np.zeros((1, 48, 48, 3), np.uint8))
-assert "openvino" in sys.modules and "openvino_telemetry" not in sys.modules
-"""
-
-
-def run_with_home(code, tmp_path, **environment):
-    """Run Python code with an empty home folder; what it wrote there."""
-    home = tmp_path / "home"
-    home.mkdir()
-    names = {"HOME": str(home), "USERPROFILE": str(home), "LOCALAPPDATA": str(home), **environment}
-    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env={**kept, **names}, cwd=ROOT, check=True)
-    return sorted(path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
-
-
-def test_compiling_and_running_sends_nothing_and_writes_nothing_into_the_home_folder(tmp_path):
+def test_compiling_and_running_sends_nothing_and_writes_nothing_into_the_home_folder(first_run):
     """Connections, those of children too, fail every test of the suite; see tests/guard."""
-    assert run_with_home(COMPILE_AND_RUN, tmp_path) == []
+    assert first_run[1] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the report is sent from a thread there, which the end cuts off")

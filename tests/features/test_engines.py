@@ -21,7 +21,7 @@ from tests.features.samples import OUTPUTS, SIDE, pictures, random_program, spro
 ROOT = Path(__file__).parents[2]
 PARITY = 1e-4
 PICTURES = pictures(20)
-PRECISIONS = ("float32", "bfloat16") if machine.has_bfloat16() else ("float32",)
+PRECISIONS = sorted({"float32", best_precision()})
 
 
 def opened(cache, threads=2, **changes):
@@ -159,7 +159,7 @@ def test_openvino_agrees_with_keras_on_tensorflow(name, side, tmp_path):
     assert float(ended.stdout.split()[-1]) < PARITY
 
 
-@pytest.mark.skipif(not machine.has_bfloat16(), reason="needs a processor that computes in bfloat16")
+@pytest.mark.skipif(best_precision() != "bfloat16", reason="needs a processor that computes in bfloat16")
 def test_bfloat16_is_near_float32_and_not_the_same(engine, cache):
     with opened(cache, precision="bfloat16") as rough:
         assert PARITY < largest_difference(rough, engine, PICTURES) < 0.05
@@ -284,12 +284,17 @@ def test_other_weights_than_the_program_s_are_refused(cache):
     assert caught.value.code == "hash_mismatch"
 
 
-def test_bfloat16_is_refused_where_the_processor_does_without(cache, monkeypatch):
-    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
+@pytest.mark.parametrize("features", [("avx2", "avx512f"), ("asimd", "bf16"), ()])
+def test_bfloat16_is_refused_where_the_processor_does_without(cache, monkeypatch, features):
+    monkeypatch.setattr(machine, "cpu_features", lambda: features)
+    assert best_precision() == "float32"
     with pytest.raises(ResourceProblem, match="bfloat16"):
         opened(cache, precision="bfloat16")
-    assert best_precision() == "float32"
-    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
+
+
+@pytest.mark.parametrize("features", [("amx_bf16", "avx2"), ("avx512_bf16",)])
+def test_bfloat16_is_best_where_the_processor_has_it(monkeypatch, features):
+    monkeypatch.setattr(machine, "cpu_features", lambda: features)
     assert best_precision() == "bfloat16"
 
 

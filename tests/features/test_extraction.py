@@ -238,8 +238,7 @@ def test_shards_are_bounded(scene, monkeypatch):
     assert len(scene.shards()) == 3
     monkeypatch.setattr(extraction, "SHARD_ROWS", 1000)
     monkeypatch.setattr(extraction, "SHARD_SECONDS", -1.0)
-    other = replace(scene.program, side_pixels=49)
-    scene.extract(program=other)
+    scene.extract(program=replace(scene.program, batch_images=7))
     assert len(scene.shards()) == 6
 
 

@@ -108,6 +108,7 @@ def test_the_comparison_says_what_is_shown(report: ReportData, verdict: str, sta
     text = findings.comparison_sentence(comparison)
     assert text.startswith(start)
     assert "+5.0 points (95 % interval −1.0 to +11.0) on the same photos" in text
+    assert ("may be chance (exact test, p = " in text) == (verdict == "no difference shown")
 
 
 def test_left_out_files_are_counted_by_reason() -> None:

@@ -55,5 +55,5 @@ def test_left_out_files_beyond_the_fold_are_counted() -> None:
 
 
 def test_stages_are_drawn_against_the_longest() -> None:
-    assert tables.stages({"a": 2.0, "b": 1.0}) == [("a", 2.0, 1.0), ("b", 1.0, 0.5)]
+    assert tables.stages({"b": 1.0, "a": 2.0}) == [("a", 2.0, 1.0), ("b", 1.0, 0.5)]
     assert tables.stages({"a": 0.0}) == [("a", 0.0, 0.0)]

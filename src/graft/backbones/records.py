@@ -52,6 +52,6 @@ class BackboneRecord:
     width: int  # channels of the last feature map
     taps: tuple[str, ...]  # layer names, from the input upwards
     tap_widths: tuple[int, ...]
-    licence: str
+    licence: str  # of code and weights, in one line for people
     paper: str
     weights: tuple[WeightsSource, ...] = ()

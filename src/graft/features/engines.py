@@ -50,8 +50,12 @@ def engine_identity(program: Program, *, kind: EngineKind, threads: int) -> str:
 
 
 def best_precision() -> Precision:
-    """`bfloat16` where this processor computes in it, otherwise `float32`."""
-    return "bfloat16" if machine.has_bfloat16() else "float32"
+    """`bfloat16` where OpenVINO computes in it on this processor, otherwise `float32`.
+
+    ARM processors with bfloat16 instructions are not among them: OpenVINO does not use those.
+    """
+    x86 = "asimd" not in machine.cpu_features()
+    return "bfloat16" if x86 and machine.has_bfloat16() else "float32"
 
 
 def run_pixels(engine: Engine, pixels: np.ndarray) -> Outputs:
@@ -73,7 +77,7 @@ def _check_precision(precision: Precision, kind: EngineKind) -> None:
             "The engine 'keras' must run in float32, got bfloat16.",
             hint="Use --precision float32 or --engine openvino.",
         )
-    if not machine.has_bfloat16():
+    if best_precision() != "bfloat16":
         raise ResourceProblem(
             "The processor must compute in bfloat16 for this program, got one that does not.",
             hint="Use --precision float32.",

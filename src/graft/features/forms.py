@@ -26,9 +26,10 @@ class Form:
 
 
 def form_key(program: Program) -> str:
-    """Everything the graph depends on, as one hash."""
+    """Everything the graph depends on, as one hash; photos are resized before it, so their geometry is no part."""
     record = find(program.backbone)
     described = to_value(program)
+    del described["preprocessing"]["geometry"]
     parts = {name: described[name] for name in ("weights_sha256", "side_pixels", "preprocessing", "outputs")}
     return sha256_json(
         {

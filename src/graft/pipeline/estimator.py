@@ -72,8 +72,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def fit(self, X: Any, y: Any) -> Self:  # scikit-learn's names
         """Fit on photos and one class for each; raises `BadInput` for what cannot be used, naming the photo."""
-        classes, labels = _labels(y)
         photos = _as_photos(X)
+        classes, labels = _labels(y)
         if len(photos) != len(labels):
             raise BadInput(f"X and y must have the same length, got {len(photos)} and {len(labels)}.")
         network, plan = self._plan(photos, labels)

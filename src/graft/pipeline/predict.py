@@ -12,8 +12,8 @@ from graft.pipeline.run import Run
 
 
 def bundle_of(source: Path) -> Path:
-    """The bundle file of what a user named: a run's folder or the file itself."""
-    return Run.open(source).bundle if source.is_dir() else source
+    """The bundle file of what a user named: a run's folder or the file itself, links followed."""
+    return (Run.open(source).bundle if source.is_dir() else source).resolve()
 
 
 def predict(source: Path, inputs: Iterable[str], *, top: int, progress: Progress) -> Iterator[Prediction | Failure]:

@@ -9,9 +9,10 @@ from graft.bundle.format import read_bundle
 from graft.core.files import write_atomic
 from graft.core.progress import Progress
 from graft.core.records import to_value
-from graft.data.images import read_bytes, thumbnail
+from graft.data.images import thumbnail
 from graft.data.inspection import Inspection
 from graft.data.records import Manifest
+from graft.data.stream import read_photo
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation
 from graft.pipeline.intake import Intake
@@ -29,17 +30,14 @@ MAX_SAMPLED_CLASSES = 40
 
 def write_thumbnails(run: Run, intake: Intake, scored: Scored, progress: Progress) -> None:
     """Keep small JPEGs of the surest mistakes and of some training photos of each class in the run."""
-    mistakes = scored.mistakes()
+    mistakes, limits = scored.mistakes(), intake.manifest.limits
     wanted = {f"mistake/{scored.rows[place]}": int(scored.rows[place]) for place in mistakes}
     wanted |= {f"sample/{row}": row for row in _samples(intake.manifest)}
     arrays: dict[str, np.ndarray] = {"mistakes": scored.rows[mistakes]}
     with progress.stage("Making thumbnails", len(wanted), "photos") as stage:
         for name, row in wanted.items():
-            path = intake.root / intake.manifest.photos[row].path
-            data = thumbnail(
-                read_bytes(path, limits=intake.manifest.limits), THUMBNAIL_PIXELS, limits=intake.manifest.limits
-            )
-            arrays[name] = np.frombuffer(data, np.uint8)
+            data = read_photo(intake.root, intake.manifest.photos[row], limits=limits)
+            arrays[name] = np.frombuffer(thumbnail(data, THUMBNAIL_PIXELS, limits=limits), np.uint8)
             stage.advance()
     run.write_arrays("thumbnails", arrays)
 
@@ -47,9 +45,14 @@ def write_thumbnails(run: Run, intake: Intake, scored: Scored, progress: Progres
 def write_report(run: Run) -> str:
     """Write `report.html` and `report.json` from the run's records; returns the same in a few lines of text."""
     data = report_data(run)
-    write_atomic(run.path / "report.json", render_json(data), writer="report")
-    write_atomic(run.report, render_html(data).encode(), writer="report")
+    write_atomic(run.path / "report.json", render_json(data), writer="report_values")
+    write_page(run, data)
     return summary_text(data, report=str(run.report), bundle=str(run.bundle))
+
+
+def write_page(run: Run, data: ReportData) -> None:
+    """Write the page alone."""
+    write_atomic(run.report, render_html(data).encode(), writer="report")
 
 
 def report_data(run: Run) -> ReportData:

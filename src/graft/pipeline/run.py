@@ -32,6 +32,8 @@ class Made:
     seconds: dict[str, float]
     versions: dict[str, str]
     machine: dict[str, str]
+    n_computed: int  # photos that went through the backbone in this run
+    n_reused: int  # photos whose features an earlier run had left in the store
     events: tuple[str, ...] = ()
 
 

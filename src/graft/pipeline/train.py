@@ -3,7 +3,7 @@
 import datetime
 import platform
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
         with clock.stage("evaluate"):
             scored, evaluation = _judge(intake.manifest, activations, result, resolved.plan)
         with clock.stage("bundle"), progress.stage("Writing the classifier", None, "files"):
-            write_classifier(run, resolved, intake.manifest, result.classifier, evaluation)
+            bundle_hash = write_classifier(run, resolved, intake.manifest, result.classifier, evaluation)
+            evaluation = replace(evaluation, bundle_hash=bundle_hash)
         with clock.stage("report"):
             _write_results(run, intake, scored, evaluation, progress)
             run.write(_made(options, intake, clock, activations))
@@ -142,7 +143,7 @@ def _judge(manifest: Manifest, activations: Activations, result: ProbeResult, pl
         scored.labels,
         manifest.classes,
         manifest_hash=plan.manifest_hash,
-        bundle_hash="",
+        bundle_hash="",  # known when the bundle is written, which quotes this evaluation
         split=scored.split,
         seed=plan.seed,
     )
@@ -169,6 +170,8 @@ def _made(options: TrainOptions, intake: Intake, clock: Clock, activations: Acti
             "threads": str(machine.threads()),
             "features": " ".join(machine.cpu_features()),
         },
+        n_computed=activations.computed,
+        n_reused=activations.reused,
         events=activations.events,
     )
 

@@ -29,8 +29,8 @@ class ReportData:
     """Everything the page may say. The report computes no score: each figure comes from these records.
 
     `comparison_with_last_layer` holds the values of a `Comparison` whose first classifier reads the last layer only and
-    whose second is this one. `samples` maps a class to JPEG thumbnails, `seconds` a stage to its duration; both keep
-    their order. `next_commands` holds (command, what it does).
+    whose second is this one. `samples` maps a class to JPEG thumbnails, `seconds` a stage to its duration.
+    `next_commands` holds (command, what it does).
     """
 
     name: str

@@ -237,10 +237,11 @@ def best_depth(profile: tuple[Depth, ...]) -> int:
 
 def comparison_sentence(comparison: Comparison) -> str:
     """What reading several depths gained over the last layer alone, and whether that is shown."""
-    gain = f"{words.points(comparison.difference)} (95 % interval {words.signed(comparison.low)} to "
-    gain += f"{words.signed(comparison.high)}) on the same photos"
-    if comparison.verdict == "better":
-        return f"Better than reading only the last layer: {gain}."
-    if comparison.verdict == "worse":
-        return f"Worse than reading only the last layer: {gain}."
-    return f"No difference from reading only the last layer is shown: {gain}."
+    low, high = words.signed(comparison.low), words.signed(comparison.high)
+    gain = f"{words.points(comparison.difference)} (95 % interval {low} to {high}) on the same photos"
+    if comparison.verdict == "no difference shown":
+        return (
+            f"No difference from reading only the last layer is shown: {gain} may be chance (exact test, "
+            f"p = {comparison.p_value:.2f})."
+        )
+    return f"{comparison.verdict.capitalize()} than reading only the last layer: {gain}."

@@ -171,9 +171,10 @@ def pairs(evaluation: Evaluation) -> list[tuple[Confusion, int]]:
 
 
 def stages(seconds: dict[str, float]) -> list[tuple[str, float, float]]:
-    """(stage, seconds, share of the longest stage)."""
+    """(stage, seconds, share of the longest stage), the longest first."""
     longest = max(seconds.values(), default=0.0)
-    return [(name, spent, spent / longest if longest > 0 else 0.0) for name, spent in seconds.items()]
+    rows = sorted(seconds.items(), key=lambda item: -item[1])
+    return [(name, spent, spent / longest if longest > 0 else 0.0) for name, spent in rows]
 
 
 def choices(plan: dict[str, Any]) -> list[tuple[str, str]]:

@@ -60,11 +60,11 @@ def _score_rows(data: ReportData) -> list[tuple[str, str]]:
         ("", f"95 % interval {interval}"),
     ]
     if comparison:
-        gain = (
-            f"{words.points(comparison.difference)}, {words.signed(comparison.low)} to {words.signed(comparison.high)}"
-        )
-        told = {"better": "this is better", "worse": "this is worse"}.get(comparison.verdict, comparison.verdict)
-        rows.append(("Last layer alone", f"{words.percent(comparison.accuracy_first)}: {told} ({gain})"))
+        gain, low, high = (words.signed(x) for x in (comparison.difference, comparison.low, comparison.high))
+        told = f"this is {comparison.verdict}, {gain} points ({low} to {high})"
+        if comparison.verdict == "no difference shown":
+            told = f"no difference shown, {gain} points may be chance (p = {comparison.p_value:.2f})"
+        rows.append(("Last layer alone", f"{words.percent(comparison.accuracy_first)}: {told}"))
     rows.append(("Always guessing", words.percent(evaluation.majority_share)))
     return rows
 

@@ -27,7 +27,7 @@ RECORDS = (
         paper="none: trained for Graft",
         weights=(
             WeightsSource(
-                url="",
+                url="shipped with Graft",
                 file=WEIGHTS_FILE,
                 sha256="7e403139de40e7e9ed62119e445190ea4f91e0921317340aa889f62d7454fab8",
                 licence=LICENCE,

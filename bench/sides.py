@@ -1,0 +1,68 @@
+"""What the benchmarks share: where optional real data lie, and a table of results."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"  # real photos and weights, no part of the repository
+POLL_SECONDS = 0.05
+
+
+def train(words: Sequence[str], *, cache: Path) -> dict[str, Any]:
+    """Run `graft train … --json` in a process of its own; returns its object with `wall` seconds and `anonymous` bytes.
+
+    `anonymous` is the peak of memory that no file backs, children included, sampled on Linux; 0 elsewhere.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "graft", "train", *words, "-o", f"{folder}/run", "--json", "--quiet"]
+        began = time.perf_counter()
+        environment = os.environ | {"GRAFT_CACHE": str(cache)}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        peak = watch_anonymous(process)
+        output = process.communicate()[0]
+        wall = time.perf_counter() - began
+        if process.returncode:
+            sys.exit(f"{' '.join(command)} ended with status {process.returncode}")
+        comparison = json.loads(Path(folder, "run", "comparison.json").read_text())
+    return json.loads(output.splitlines()[-1]) | {"wall": wall, "anonymous": peak, "comparison": comparison}
+
+
+def watch_anonymous(process: "subprocess.Popen[str]") -> int:
+    """Wait for a process; returns the largest sum of its and its children's anonymous memory, in bytes."""
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, anonymous_bytes(process.pid))
+        time.sleep(POLL_SECONDS)
+    return peak
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Anonymous memory of a process and all below it, from /proc; 0 where that cannot be read."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0
+    own = next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon")), 0)
+    return own + sum(anonymous_bytes(int(child)) for child in children)
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print rows as a Markdown table: what `RESULTS.md` keeps."""
+    names = list(rows[0])
+    print("| " + " | ".join(names) + " |")
+    print("|" + "---|" * len(names))
+    for row in rows:
+        print("| " + " | ".join(str(row[name]) for name in names) + " |")
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median."""
+    return statistics.median(values)
