@@ -65,7 +65,7 @@ def write_bundle(folder: Path, version: int) -> Path:
     from graft.bundle import format as bundle_format
     from graft.bundle.records import BundleManifest, Golden, HeadSpec, Provenance
 
-    width = dict(zip(find("sprout").taps, find("sprout").tap_widths, strict=True))["head"]
+    tap, width = find("sprout").taps[-1], find("sprout").tap_widths[-1]
     own = {
         "head/mean": np.full(width, version, np.float32),
         "head/scale": np.ones(width, np.float32),
@@ -93,7 +93,7 @@ def write_bundle(folder: Path, version: int) -> Path:
         side_pixels=64,
         preprocessing=find("sprout").preprocessing,
         precision="float32",
-        head=HeadSpec(taps=("head",), temperature=1.0),
+        head=HeadSpec(taps=(tap,), temperature=1.0),
         golden=Golden(count=1, tolerance={"float32": 0.1}, logit_tolerance={"float32": 0.1}),
         provenance=provenance,
         licences=(),
