@@ -44,7 +44,7 @@ def test_held_out_photos_are_counted_too_and_the_telling_tap_wins():
     table, labels = problem()
     rows = np.arange(len(labels))
     kernels = tap_kernels(table, labels, rows[:40], rows[40:], classes=3)
-    (noise,), (strong,) = score_in_threads(kernels, [(0, 1), (1, 2)], [0.1], threads=2)
+    (noise,), (strong,) = score_in_threads(kernels, [((0, 1), [0.1]), ((1, 2), [0.1])], threads=2)
     assert noise.n == strong.n == 60
     assert strong.accuracy > noise.accuracy + 0.2
 

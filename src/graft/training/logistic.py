@@ -31,8 +31,11 @@ def fit_strengths(
 ) -> Iterator[Fit]:
     """Fit each strength (inverse regularisation C), smallest first, each started from the last one's solution."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(max_iter=ITERATIONS, tol=TOLERANCE, warm_start=True, class_weight=class_weight)
     for strength in sorted(strengths):
-        model.set_params(C=strength).fit(features, labels)
+        # L-BFGS takes many small steps: BLAS threads that wait for each other made it three times slower.
+        with threadpool_limits(1, user_api="blas"):
+            model.set_params(C=strength).fit(features, labels)
         yield Fit(strength, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))

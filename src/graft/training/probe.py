@@ -89,11 +89,11 @@ def train_probe(
     counts = _class_counts(labels, rows, classes)
     task = _Task(table, labels, classes, rows, plan, "balanced" if counts.max() > IMBALANCE * counts.min() else None)
     scores, profile = _compare_depths(task, progress)
-    last_tap = len(plan.taps) - 1
+    last_tap = (len(plan.taps) - 1, len(plan.taps))
     with progress.stage("Fitting the head", total=3, unit="steps") as stage:
         best = _tune(task, _best(scores))
         stage.advance()
-        last = _tune(task, _best([score for score in scores if (score.first, score.stop) == (last_tap, last_tap + 1)]))
+        last = _tune(task, _best([score for score in scores if (score.first, score.stop) == last_tap]))
         stage.advance()
         result = _finish(task, best, last, profile, scores)
         stage.advance()
@@ -114,24 +114,23 @@ def _class_counts(labels: np.ndarray, rows: Rows, classes: int) -> np.ndarray:
     return counts
 
 
-def _compare_depths(task: _Task, progress: Progress) -> tuple[list[RidgeScore], tuple[Depth, ...]]:
-    """Ridge scores of all runs of taps, and the best score of each tap alone."""
+def _compare_depths(task: _Task, progress: Progress) -> tuple[tuple[RidgeScore, ...], tuple[Depth, ...]]:
+    """Ridge scores of the runs of taps at each shrinkage, and the profile: each tap alone at one shrinkage."""
     plan = task.plan
-    taps = len(plan.taps)
-    alone = [(index, index + 1) for index in range(taps)]
-    runs = alone + [run for run in runs_of_taps(plan.widths, max_width=plan.max_width) if run not in alone]
-    scores: list[RidgeScore] = []
-    with progress.stage("Comparing depths", total=len(runs), unit="runs") as stage:
+    runs = [(run, plan.shrinkages) for run in runs_of_taps(plan.widths, max_width=plan.max_width)]
+    alone = [((index, index + 1), (plan.profile_shrinkage,)) for index in range(len(plan.taps))]
+    with progress.stage("Comparing depths", total=len(runs) + len(alone), unit="runs") as stage:
         kernels = _kernels(task)
-        for found in score_in_threads(kernels, runs, plan.shrinkages, threads=plan.threads):
-            scores.extend(found)
+        found: list[tuple[RidgeScore, ...]] = []
+        for scores in score_in_threads(kernels, [*alone, *runs], threads=plan.threads):
+            found.append(scores)
             stage.advance()
-    profile = []
-    for first, stop in alone:
-        best = _best([score for score in scores if (score.first, score.stop) == (first, stop)])
-        accuracy = wilson(best.correct, best.n)
-        profile.append(Depth(layer=plan.taps[first], width=plan.widths[first], accuracy=accuracy))
-    return scores, tuple(profile)
+    profile = (
+        Depth(layer=layer, width=width, accuracy=wilson(score.correct, score.n))
+        for layer, width, (score,) in zip(plan.taps, plan.widths, found, strict=False)
+    )
+    compared = tuple(score for scores in found[len(alone) :] for score in scores)
+    return compared, tuple(profile)
 
 
 def _kernels(task: _Task) -> TapKernels:

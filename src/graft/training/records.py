@@ -38,6 +38,7 @@ class Plan:
     widths: tuple[int, ...]
     max_width: int = 4096  # most numbers a head may read: more costs memory and bought no accuracy
     shrinkages: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
+    profile_shrinkage: float = 0.3  # the same at every depth: the profile compares depths, not tunings
     strengths: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
     out_of_fold_below: int = 1000  # training photos under which choices come from cross-validation
     refit: bool  # on training and validation photos together, after everything was chosen

@@ -6,6 +6,7 @@ MIT-CSAIL-TR-2007-025), and the validation photos. Choosing on both was measured
 validation photos of sign digits alone: 98.5 against 97.6 % test, mean of five splits.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -59,9 +60,9 @@ def tap_kernels(
 
 
 def score_in_threads(
-    kernels: TapKernels, runs: Sequence[tuple[int, int]], shrinkages: Sequence[float], *, threads: int
+    kernels: TapKernels, tasks: Sequence[tuple[tuple[int, int], Sequence[float]]], *, threads: int
 ) -> Iterator[tuple[RidgeScore, ...]]:
-    """Scores of each run of taps at each shrinkage, in the order of `runs`.
+    """Scores of each run of taps at each of its shrinkages, in the order of `tasks`.
 
     Each thread solves alone: small Cholesky factors gain nothing from sharing, and the numbers do not depend on how
     many threads there are.
@@ -69,13 +70,13 @@ def score_in_threads(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(lambda run: score_run(kernels, run, shrinkages), runs)
+        yield from pool.map(lambda task: score_run(kernels, *task), tasks)
 
 
 def score_run(kernels: TapKernels, run: tuple[int, int], shrinkages: Sequence[float]) -> tuple[RidgeScore, ...]:
     """Score one run of taps at each shrinkage, on photos left out one by one and on the held-out photos."""
     first, stop = run
-    kernel = np.asarray(np.sum(kernels.blocks[first:stop], axis=0, dtype=np.float32))
+    kernel = functools.reduce(np.add, kernels.blocks[first:stop])
     width = max(1, sum(kernels.widths[first:stop]))
     found = ((shrinkage, _count_correct(kernels, kernel, shrinkage * width)) for shrinkage in shrinkages)
     return tuple(RidgeScore(first, stop, shrinkage, correct, len(kernel)) for shrinkage, correct in found)
@@ -84,7 +85,7 @@ def score_run(kernels: TapKernels, run: tuple[int, int], shrinkages: Sequence[fl
 def _count_correct(kernels: TapKernels, kernel: np.ndarray, penalty: float) -> int:
     """How many photos, left out or held out, a ridge with this kernel and penalty classifies rightly."""
     from scipy.linalg import cho_factor, cho_solve
-    from scipy.linalg.lapack import spotri
+    from scipy.linalg.lapack import strtri
 
     n = len(kernels.train_labels)
     targets = np.where(kernels.train_labels[:, None] == np.arange(kernels.classes), 1, -1).astype(np.float32)
@@ -93,8 +94,9 @@ def _count_correct(kernels: TapKernels, kernel: np.ndarray, penalty: float) -> i
     regularised[np.diag_indices(n)] += np.float32(penalty)
     factor = cho_factor(regularised, lower=True, overwrite_a=True, check_finite=False)
     alpha = cho_solve(factor, targets - centre, check_finite=False)
-    inverse, _ = spotri(factor[0], lower=1)
-    left_out = (targets - alpha / np.diag(inverse)[:, None]).argmax(axis=1)
+    root, _ = strtri(factor[0], lower=1, overwrite_c=1)
+    inverse_diagonal = np.square(np.tril(root)).sum(axis=0)
+    left_out = (targets - alpha / inverse_diagonal[:, None]).argmax(axis=1)
     held_out = (kernel[n:] @ alpha + centre).argmax(axis=1)
     right = np.count_nonzero(left_out == kernels.train_labels)
     return int(right + np.count_nonzero(held_out == kernels.held_out_labels))

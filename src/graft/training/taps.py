@@ -86,7 +86,7 @@ def tap_scaler(table: TapTable, first: int, stop: int, rows: np.ndarray) -> Scal
     return fit_scaler(block for _, block in table.slices(first, stop, rows))
 
 
-def runs_of_taps(widths: Sequence[int], *, max_width: int, tops: int = 3, bottoms: int = 6) -> list[tuple[int, int]]:
+def runs_of_taps(widths: Sequence[int], *, max_width: int, tops: int = 3, bottoms: int = 5) -> list[tuple[int, int]]:
     """Runs `(first, stop)` worth comparing: ending at one of the last `tops` taps, with spread-out beginnings.
 
     The very last layers know most about ImageNet's classes and not always about the user's, so a run may stop
