@@ -7,14 +7,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from graft.backbones.catalogue import find
 from graft.backbones.records import Preprocessing
 from graft.core.errors import IntegrityProblem, ResourceProblem
 from graft.features import compiled, forms
 from graft.features.compiled import compiled_form, is_compiled
+from graft.features.engines import open_engine, run_pixels
 from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE, form_key
-from tests.features.samples import sprout
+from graft.features.records import Output
+from tests.features.samples import pictures, sprout
 
 ROOT = Path(__file__).parents[2]
 FILES = (GRAPH_FILE, CONSTANTS_FILE, RECORD_FILE)
@@ -25,7 +29,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from graft.features.engines import open_engine, run_pixels
-from tests.features.samples import sprout
+from graft.features.records import Output
+from tests.features.samples import pictures, sprout
 program, weights = sprout(Path(sys.argv[1]))
 with open_engine(program, weights, threads=2, cache=Path(sys.argv[1])) as engine:
     run_pixels(engine, np.zeros((1, 48, 48, 3), np.uint8))
@@ -191,3 +196,18 @@ def test_sabotage_openvino_imported_as_it_is_would_be_noticed(tmp_path):
     written = run_with_home(code, tmp_path, GRAFT_TEST_CONNECTIONS=str(log))
     assert written  # an identifier and a usage count
     assert "google-analytics" in log.read_text()
+
+
+def test_one_form_serves_the_extraction_and_every_head_on_its_taps(cache, tmp_path):
+    """Reading some taps needs no form of its own, and gives the very numbers that reading all of them gives."""
+    taps = tuple(Output(layer=layer) for layer in find("sprout").taps)
+    everything, weights = sprout(cache, outputs=taps)
+    some = replace(everything, outputs=(taps[3], taps[1]))
+    assert form_key(some) == form_key(everything)
+    answers = []
+    for program in (everything, some):
+        with open_engine(program, weights, threads=1, cache=cache) as engine:
+            answers.append(run_pixels(engine, pictures(3)))
+    assert set(answers[1]) == {taps[1].name, taps[3].name}
+    for name, values in answers[1].items():
+        np.testing.assert_allclose(values, answers[0][name], rtol=1e-5, atol=1e-6)

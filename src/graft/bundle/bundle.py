@@ -22,7 +22,7 @@ from graft.core.errors import BadInput
 from graft.core.hashing import sha256_file
 from graft.data.images import load_pixels, read_bytes, resize
 from graft.data.records import ImageLimits
-from graft.features.engines import Engine, open_engine, run_pixels
+from graft.features.engines import Engine, best_precision, open_engine, run_pixels
 from graft.features.records import Output, Precision, Program
 from graft.training.linear import features_matrix, probabilities
 from graft.training.records import LinearClassifier
@@ -286,7 +286,7 @@ def _classifier(manifest: BundleManifest, arrays: Mapping[str, np.ndarray]) -> L
 
 def _precision_here(manifest: BundleManifest, wanted: Precision | None) -> Precision:
     if wanted is None:
-        return manifest.precision if manifest.precision == "float32" or machine.has_bfloat16() else "float32"
+        return manifest.precision if manifest.precision == "float32" or best_precision() == "bfloat16" else "float32"
     known = manifest.golden.tolerance
     if wanted not in known:
         raise BadInput(f"precision must be {' or '.join(sorted(known))} for this bundle, got {wanted}")

@@ -8,7 +8,7 @@ from graft.core.child import run_child
 from graft.core.errors import IntegrityProblem
 from graft.core.files import Lock, make_directory, sweep_stray
 from graft.core.records import to_value
-from graft.features.forms import RECORD_FILE, Form, form_key, stored_form
+from graft.features.forms import RECORD_FILE, Form, converted_program, form_key, stored_form
 from graft.features.records import Program
 
 WORKER = "graft.features.compile_worker"
@@ -57,7 +57,7 @@ def _make(program: Program, weights: WeightsFile, folder: Path, key: str) -> Non
     run_child(
         WORKER,
         {
-            "program": to_value(program),
+            "program": to_value(converted_program(program)),
             "weights": {"path": str(weights.path), "prefix": weights.prefix, "sha256": weights.sha256},
             "folder": str(folder),
             "key": key,

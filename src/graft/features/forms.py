@@ -1,6 +1,6 @@
 """How a compiled form lies on disk: its name, its files, and the check before it is used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from graft.backbones.catalogue import find
 from graft.core.errors import IntegrityProblem
 from graft.core.hashing import sha256_file, sha256_json
 from graft.core.records import from_json, to_value
-from graft.features.records import CompiledForm, Program
+from graft.features.records import CompiledForm, Output, Program
 
 COMPILE_VERSION = 1  # raise it when the same program would be converted to another graph
 GRAPH_FILE = "network.xml"
@@ -25,10 +25,19 @@ class Form:
     events: tuple[str, ...] = ()
 
 
+def converted_program(program: Program) -> Program:
+    """What is converted for a program. Where it reads nothing but taps: all taps of its backbone.
+
+    So one form serves the extraction, which reads every tap, and each classifier, which reads some of them.
+    """
+    taps = tuple(Output(layer=layer) for layer in find(program.backbone).taps)
+    return replace(program, outputs=taps) if set(program.outputs) <= set(taps) else program
+
+
 def form_key(program: Program) -> str:
     """Everything the graph depends on, as one hash; photos are resized before it, so their geometry is no part."""
     record = find(program.backbone)
-    described = to_value(program)
+    described = to_value(converted_program(program))
     del described["preprocessing"]["geometry"]
     parts = {name: described[name] for name in ("weights_sha256", "side_pixels", "preprocessing", "outputs")}
     return sha256_json(

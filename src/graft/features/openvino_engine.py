@@ -125,6 +125,9 @@ def _load(program: Program, form: Form, *, threads: int, streams: int) -> Any:
     try:
         core = openvino.Core()
         network = core.read_model(str(form.graph))
+        if len(network.outputs) > len(program.outputs):  # layers above what is read are not computed
+            wanted = [network.output(output.name) for output in program.outputs]
+            network = openvino.Model(wanted, network.get_parameters(), program.backbone)
         network.reshape({network.inputs[0]: [program.batch_images, side, side, 3]})
         compiled = core.compile_model(network, "CPU", settings)
     except RuntimeError as error:
