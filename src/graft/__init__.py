@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from graft.core.errors import GraftError
+from graft.core.version import __version__
 
 if TYPE_CHECKING:
     from graft.pipeline.api import load, train
     from graft.pipeline.estimator import ImageClassifier
 
 __all__ = ["GraftError", "ImageClassifier", "__version__", "load", "train"]
-__version__ = "0.1.0"
 
 # Public names whose modules are loaded when the name is first used: `import graft` itself stays instant.
 _HOMES = (

@@ -10,6 +10,7 @@ from graft.backbones.efficientnet import build_efficientnet_b0
 from graft.backbones.records import BackboneRecord
 from graft.backbones.sprout import build_sprout
 from graft.core.errors import BadInput
+from graft.core.telemetry import without_telemetry
 
 DataFormat = Literal["channels_last", "channels_first"]
 INPUT_NAME = "input"  # of the network's input layer: Keras' own name would carry a number that depends on history
@@ -110,7 +111,8 @@ def build(
     Raises:
         BadInput: the side is below the record's minimum, or the network has no top.
     """
-    import keras
+    with without_telemetry():
+        import keras
 
     _check(record, side_pixels, include_top)
     channels_first = data_format == "channels_first"

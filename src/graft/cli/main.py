@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from graft import __version__
 from graft.cli.console import Console
 from graft.core.errors import BadInput, GraftError, ResourceProblem
+from graft.core.version import __version__
 
 # Name, module and summary, in the order in which a newcomer needs them.
 COMMANDS = (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.core.errors import BadInput
+from graft.core.version import __version__
 
 FEATURES = frozenset(
     {
@@ -135,8 +136,7 @@ def versions() -> dict[str, str]:
     from importlib import metadata
 
     # The package's own number, not its metadata: a source tree may be used without installation or after a change.
-    package = sys.modules.get("graft")
-    found = {"graft": str(getattr(package, "__version__", "unknown")), "python": platform.python_version()}
+    found = {"graft": __version__, "python": platform.python_version()}
     for name, distributions in DISTRIBUTIONS.items():
         for distribution in distributions:
             try:

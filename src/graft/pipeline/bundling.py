@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from graft import __version__
 from graft.bundle.bundle import save_bundle
 from graft.bundle.golden import make_golden
 from graft.bundle.records import Provenance
 from graft.core import machine
 from graft.core.randomness import stream
 from graft.core.records import record_hash
+from graft.core.version import __version__
 from graft.data.images import resize
 from graft.data.records import Manifest
 from graft.evaluation.records import Evaluation

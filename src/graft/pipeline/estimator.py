@@ -1,6 +1,5 @@
 """An image classifier that keeps scikit-learn's conventions: photos as paths or arrays in, classes out."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from graft import __version__
 from graft.backbones.weights import WeightsFile, resolve
 from graft.core import machine
 from graft.core.errors import BadInput
-from graft.core.files import make_directory
 from graft.core.hashing import sha256_bytes
 from graft.core.progress import SilentProgress
+from graft.core.version import __version__
 from graft.data.images import check, read_bytes, resize
 from graft.data.records import ImageLimits, Photo
 from graft.data.splits import assign
-from graft.features.engines import best_precision, open_engine, run_pixels
+from graft.features.engines import open_engine, run_pixels
 from graft.features.extraction import extract
-from graft.features.records import Output, Program
-from graft.features.store import Store, default_cap_bytes
+from graft.features.records import Program
+from graft.pipeline.planning import precision, program_of, side_pixels
+from graft.pipeline.workspace import feature_store, scratch_folder
 from graft.training.linear import features_matrix, probabilities
 from graft.training.probe import Rows, train_probe
 from graft.training.records import Plan
@@ -77,8 +76,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         if len(photos) != len(labels):
             raise BadInput(f"X and y must have the same length, got {len(photos)} and {len(labels)}.")
         network, plan = self._plan(photos, labels)
-        with tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
-            values = _features(photos, network, Path(scratch))
+        with scratch_folder() as scratch:
+            values = _features(photos, network, scratch)
             table = TapTable(values, plan.taps)
             result = train_probe(
                 table,
@@ -98,8 +97,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """Calibrated probabilities `(n, class)`, columns as `classes_`."""
         check_is_fitted(self)
         photos = _as_photos(X)
-        with tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
-            values = _features(photos, self.network_, Path(scratch))
+        with scratch_folder() as scratch:
+            values = _features(photos, self.network_, scratch)
             features = features_matrix(values, self.classifier_.taps)
             return probabilities(self.classifier_, features)
 
@@ -119,14 +118,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def _plan(self, photos: "_Photos", labels: np.ndarray) -> tuple[_Network, Plan]:
         weights_path = None if self.weights is None else Path(self.weights)
         record, weights = resolve(self.backbone, weights_path, machine.cache_directory())
-        program = Program(
-            backbone=record.name,
-            weights_sha256=weights.sha256,
-            side_pixels=self.image_size or record.side_pixels,
-            preprocessing=record.preprocessing,
-            outputs=tuple(Output(layer=layer) for layer in record.taps),
-            precision=best_precision() if self.precision == "auto" else self.precision,
-        )
         plan = Plan(
             graft_version=__version__,
             recipe="probe",
@@ -136,9 +127,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             backbone=record.name,
             backbone_reason=f"asked for as {self.backbone}",
             weights_sha256=weights.sha256,
-            side_pixels=program.side_pixels,
-            preprocessing=program.preprocessing,
-            precision=program.precision,
+            side_pixels=side_pixels(self.image_size, record),
+            preprocessing=record.preprocessing,
+            precision=precision(self.precision, "openvino"),
             engine="openvino",
             taps=record.taps,
             widths=record.tap_widths,
@@ -146,7 +137,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             seed=self.seed,
             threads=machine.threads(),
         )
-        return _Network(weights, program), plan
+        return _Network(weights, program_of(plan)), plan
 
 
 @dataclass(frozen=True)
@@ -217,7 +208,7 @@ def _features(photos: _Photos, network: _Network, scratch: Path) -> Mapping[str,
         photos.files,
         program,
         network.weights,
-        store=Store(_folder("store"), default_cap_bytes(_folder("store"))),
+        store=feature_store(),
         scratch=scratch,
         cache=cache,
         limits=ImageLimits(),
@@ -225,13 +216,3 @@ def _features(photos: _Photos, network: _Network, scratch: Path) -> Mapping[str,
         threads=threads,
         progress=SilentProgress(),
     ).values
-
-
-def _scratch() -> Path:
-    return _folder("scratch")
-
-
-def _folder(name: str) -> Path:
-    folder = machine.cache_directory() / name
-    make_directory(folder)
-    return folder

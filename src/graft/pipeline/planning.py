@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
-from graft import __version__
 from graft.backbones.records import BackboneRecord
 from graft.backbones.weights import WeightsFile, resolve
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.records import from_json, record_hash
+from graft.core.version import __version__
 from graft.data.records import Manifest
-from graft.features.engines import best_precision
+from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
 from graft.pipeline.options import TrainOptions
 from graft.training.records import Plan
@@ -31,9 +32,6 @@ def resolve_plan(options: TrainOptions, manifest: Manifest) -> Resolved:
     backbone = given.backbone if given and options.backbone == "auto" else options.backbone
     weights_path = Path(options.weights) if options.weights else None
     record, weights = resolve(backbone, weights_path, machine.cache_directory())
-    side_pixels = options.image_size or (given.side_pixels if given else record.side_pixels)
-    if side_pixels < record.min_side_pixels:
-        raise BadInput(f"--image-size must be at least {record.min_side_pixels} for {record.title}, got {side_pixels}.")
     plan = Plan(
         graft_version=__version__,
         recipe="probe",
@@ -43,9 +41,9 @@ def resolve_plan(options: TrainOptions, manifest: Manifest) -> Resolved:
         backbone=record.name,
         backbone_reason=_backbone_reason(options, given, record),
         weights_sha256=weights.sha256,
-        side_pixels=side_pixels,
+        side_pixels=side_pixels(options.image_size or (given.side_pixels if given else None), record),
         preprocessing=record.preprocessing,
-        precision=_precision(options),
+        precision=precision(options.precision, options.engine),
         engine=options.engine,
         taps=record.taps,
         widths=record.tap_widths,
@@ -69,7 +67,7 @@ def read_plan(path: Path) -> Plan:
         ) from None
 
 
-def program_of(plan: Plan, *, precision: Precision | None = None) -> Program:
+def program_of(plan: Plan) -> Program:
     """What the engine runs for this plan: all its taps, averaged."""
     return Program(
         backbone=plan.backbone,
@@ -77,7 +75,7 @@ def program_of(plan: Plan, *, precision: Precision | None = None) -> Program:
         side_pixels=plan.side_pixels,
         preprocessing=plan.preprocessing,
         outputs=tuple(Output(layer=layer) for layer in plan.taps),
-        precision=precision or plan.precision,
+        precision=plan.precision,
     )
 
 
@@ -91,10 +89,18 @@ def _backbone_reason(options: TrainOptions, given: Plan | None, record: Backbone
     return f"asked for as {options.backbone}"
 
 
-def _precision(options: TrainOptions) -> Precision:
-    if options.precision != "auto":
-        return options.precision
-    return best_precision() if options.engine == "openvino" else "float32"
+def side_pixels(wanted: int | None, record: BackboneRecord) -> int:
+    """The side photos are brought to: the one asked for, or the backbone's own; too small a one is refused."""
+    if wanted is not None and wanted < record.min_side_pixels:
+        raise BadInput(f"The image size must be at least {record.min_side_pixels} for {record.title}, got {wanted}.")
+    return wanted or record.side_pixels
+
+
+def precision(wanted: Literal["auto", "bfloat16", "float32"], engine: EngineKind) -> Precision:
+    """The precision asked for, or the fastest that the engine has on this processor."""
+    if wanted != "auto":
+        return wanted
+    return best_precision() if engine == "openvino" else "float32"
 
 
 def _may_refit(manifest: Manifest) -> bool:

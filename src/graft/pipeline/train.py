@@ -2,7 +2,6 @@
 
 import datetime
 import platform
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from graft.core import machine
 from graft.core.errors import BadInput
-from graft.core.files import make_directory
 from graft.core.locks import Lock
 from graft.core.progress import Progress
 from graft.data.inspection import inspect_manifest
@@ -20,7 +18,6 @@ from graft.evaluation.metrics import evaluate
 from graft.evaluation.records import Evaluation
 from graft.features.extraction import extract
 from graft.features.records import Activations
-from graft.features.store import Store, default_cap_bytes
 from graft.pipeline.bundling import write_classifier
 from graft.pipeline.clock import Clock
 from graft.pipeline.intake import Intake, read_data
@@ -29,6 +26,7 @@ from graft.pipeline.planning import Resolved, program_of, resolve_plan
 from graft.pipeline.reporting import write_report, write_thumbnails
 from graft.pipeline.run import Made, Run, place_run
 from graft.pipeline.scoring import Scored, score, training_rows
+from graft.pipeline.workspace import feature_store, scratch_folder
 from graft.training.probe import ProbeResult, train_probe
 from graft.training.records import Plan
 from graft.training.taps import TapTable
@@ -56,12 +54,12 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     with clock.stage("plan"):
         resolved = resolve_plan(options, intake.manifest)
         run = place_run(options.output, Path(options.data), resolved.plan)
-    with Lock(run.lock, wait_seconds=5.0), tempfile.TemporaryDirectory(dir=_scratch()) as scratch:
+    with Lock(run.lock, wait_seconds=5.0), scratch_folder() as scratch:
         run.write(resolved.plan)
         run.write(intake.manifest)
         run.write(inspect_manifest(intake.manifest))
         with clock.stage("features"):
-            activations = read_taps(intake, resolved, Path(scratch), progress)
+            activations = read_taps(intake, resolved, scratch, progress)
         with clock.stage("head"):
             result = _fit(intake.manifest, activations, resolved.plan, progress)
             run.write(result.summary)
@@ -88,20 +86,6 @@ def _read(options: TrainOptions, progress: Progress) -> Intake:
         split_from=earlier,
         progress=progress,
     )
-
-
-def _scratch() -> Path:
-    """Memory maps of features live here while a training runs: beside the cache, not in a temporary RAM disk."""
-    folder = machine.cache_directory() / "scratch"
-    make_directory(folder)
-    return folder
-
-
-def feature_store() -> Store:
-    """The activation store in this user's cache."""
-    folder = machine.cache_directory() / "store"
-    make_directory(folder)
-    return Store(folder, default_cap_bytes(folder))
 
 
 def read_taps(intake: Intake, resolved: Resolved, scratch: Path, progress: Progress) -> Activations:
