@@ -101,7 +101,7 @@ def build(
     """The record's network as a `keras.Model` with random weights.
 
     Both data formats have the same weights: kernels keep their shapes. `channels_first` exports to an inference engine
-    without transposes, measured five times faster through OpenVINO on a CPU.
+    without transposes: four times as fast for MobileNets on a CPU (`bench/bench_layout.py`).
 
     Not for several threads at once: Keras' data format is a global setting while this runs.
 

@@ -10,7 +10,7 @@ from graft.backbones.records import Preprocessing
 from graft.core.records import record
 
 Precision = Literal["bfloat16", "float32"]
-BATCH_IMAGES = 4  # measured on two cores: the fastest, or within 2 % of it, for four families at 128 and 224 px
+BATCH_IMAGES = 4  # the best for all on two cores (bench/bench_layout.py): larger ones leave the cache, smaller ones wait
 
 
 @record
