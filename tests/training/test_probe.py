@@ -132,3 +132,28 @@ def test_a_fold_may_lack_a_class():
     lonely = np.flatnonzero(labels == 2)[:1]
     train = np.sort(np.concatenate([rows.train[labels[rows.train] != 2], lonely]))
     assert run(table, labels, Rows(train, rows.validation)).classifier.kernel.shape[1] == 3
+
+
+def test_few_photos_and_many_features_do_not_make_it_too_sure():
+    """Confidence on new photos is near accuracy there. Logits of photos the whitening has seen would not tell."""
+    draw = stream(11, "few")
+    n, width = 460, 400
+    labels = np.arange(n) % 2
+    centres = draw.normal(0, 0.12, (2, width))
+    values = {f"{tap}:avg": (centres[labels] + draw.normal(0, 1, (n, width))).astype(np.float16) for tap in TAPS}
+    table = TapTable(values, TAPS)
+    rows = Rows(np.arange(60), np.zeros(0, int))
+    result = run(table, labels, rows, classes=2, widths=(width,) * 3)
+    new = {name: value[60:] for name, value in values.items()}
+    chances = probabilities(result.classifier, features_matrix(new, result.classifier.taps))
+    accuracy = (chances.argmax(axis=1) == labels[60:]).mean()
+    assert 0.7 < accuracy < 0.995
+    assert chances.max(axis=1).mean() < accuracy + 0.08
+
+
+@pytest.mark.parametrize("per_class", [1, 2, 3])
+def test_a_handful_of_photos_is_enough_to_fit(per_class):
+    table, labels, rows = problem(classes=2)
+    few = np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in (0, 1)])
+    result = run(table, labels, Rows(np.sort(few), rows.validation[:2]), classes=2)
+    assert np.isfinite(result.classifier.kernel).all()

@@ -163,7 +163,7 @@ def _tune(task: _Task, run: RidgeScore) -> _Candidate:
     labels = task.labels[rows.train]
     fits = tuple(fit_strengths(features, labels, plan.strengths, class_weight=task.class_weight))
     if task.out_of_fold:
-        held_out, truth = _out_of_fold(task, features, labels), labels
+        held_out, truth = _out_of_fold(task, run), labels
     else:
         held_out, truth = [fit.logits(validation) for fit in fits], task.labels[rows.validation]
     choices, temperatures = [], []
@@ -176,16 +176,25 @@ def _tune(task: _Task, run: RidgeScore) -> _Candidate:
     return _Candidate(run, tuple(choices), choices[pick], classifier, fits[pick].logits(validation))
 
 
-def _out_of_fold(task: _Task, features: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-    """Logits of every training photo from a fit that did not see its fold, for each strength."""
-    logits = [np.zeros((len(labels), task.classes), np.float32) for _ in task.plan.strengths]
+def _out_of_fold(task: _Task, run: RidgeScore) -> list[np.ndarray]:
+    """Logits of every training photo from a head that did not see its fold, for each strength.
+
+    The whitening is learned without the fold too: photos it has seen get other logits than new ones, and a temperature
+    chosen on those would make the classifier far too sure of itself. All zero where nothing but one class is left.
+    """
+    rows, labels = task.rows.train, task.labels[task.rows.train]
+    logits = [np.zeros((len(rows), task.classes), np.float32) for _ in task.plan.strengths]
     folds = _folds(labels, task.plan.seed)
     for fold in range(folds.max() + 1):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         present, local = np.unique(labels[inside], return_inverse=True)
-        fits = fit_strengths(features[inside], local, task.plan.strengths, class_weight=task.class_weight)
+        if len(present) < 2:
+            continue
+        whitening = fit_whitening(task.table, run.first, run.stop, rows[inside], shrinkage=run.shrinkage)
+        seen, unseen = (whiten(whitening, task.table, run.first, run.stop, rows[part]) for part in (inside, outside))
+        fits = fit_strengths(seen, local, task.plan.strengths, class_weight=task.class_weight)
         for values, fit in zip(logits, fits, strict=True):
-            values[outside] = _spread(fit, features[outside], present, task.classes)
+            values[outside] = _spread(fit, unseen, present, task.classes)
     return logits
 
 

@@ -15,6 +15,7 @@ from graft.training.taps import Scaler, TapTable, tap_scaler
 
 MAX_WHITE_NUMBERS = 64_000_000  # float32 numbers held in memory (256 MB); above it only the main directions are kept
 MAX_DIRECTIONS = 1024
+RANK_TOLERANCE = 1e-6  # of the largest eigenvalue: below it lies float32's rounding
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ def fit_whitening(table: TapTable, first: int, stop: int, rows: np.ndarray, *, s
     """Learn the whitening of a run of taps from the photos `rows`, in one pass over their features."""
     scaler = tap_scaler(table, first, stop, rows)
     width = len(scaler.mean)
+    if len(rows) <= width // 2:
+        features = scaler.apply(table.read(first, stop, rows))
+        return Whitening(scaler, _map_of_few(features, shrinkage * max(1, int(np.count_nonzero(scaler.scale)))))
     gram = np.zeros((width, width), np.float32)
     for _, block in table.slices(first, stop, rows):
         features = scaler.apply(block)
@@ -60,6 +64,19 @@ def _full_map(gram: np.ndarray, penalty: float, n: int) -> np.ndarray:
         raise BadInput(f"features must be finite numbers that can be whitened: {error}") from error
     inverse, _ = strtri(factor, lower=1, overwrite_c=1)
     return np.ascontiguousarray(inverse.T)
+
+
+def _map_of_few(features: np.ndarray, penalty: float) -> np.ndarray:
+    """The full map where photos are fewer than features: only directions in which they differ can get a weight."""
+    from scipy.linalg import eigh
+
+    if not np.isfinite(features).all():
+        raise BadInput("Features must be finite numbers that can be whitened, got NaN or infinity.")
+    values, vectors = eigh(features @ features.T, overwrite_a=True)
+    kept = values > values[-1] * RANK_TOLERANCE
+    values, vectors = values[kept], vectors[:, kept]
+    scale = np.sqrt(len(features) / (values * (values + penalty)))
+    return np.ascontiguousarray(features.T @ (vectors * scale), np.float32)
 
 
 def _main_directions(gram: np.ndarray, penalty: float, n: int) -> np.ndarray:
