@@ -157,3 +157,16 @@ def test_a_handful_of_photos_is_enough_to_fit(per_class):
     few = np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in (0, 1)])
     result = run(table, labels, Rows(np.sort(few), rows.validation[:2]), classes=2)
     assert np.isfinite(result.classifier.kernel).all()
+
+
+def test_copies_do_not_vouch_for_each_other_across_folds():
+    """Every training photo four times: out-of-fold accuracy stays what it is without the copies."""
+    table, labels, rows = problem()
+    values = {name: np.concatenate([value] * 4) for name, value in table.values.items()}
+    many = TapTable(values, TAPS)
+    train = np.concatenate([rows.train + copy * 240 for copy in range(4)])
+    shuffled = np.tile(stream(5, "labels").permutation(np.abs(labels)), 4)
+    groups = np.tile(np.arange(240), 4)
+    honest = run(many, shuffled, Rows(train, train[:0], groups))
+    fooled = run(many, shuffled, Rows(train, train[:0]))
+    assert honest.summary.chosen.accuracy < 0.5 < fooled.summary.chosen.accuracy

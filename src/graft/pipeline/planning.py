@@ -1,8 +1,8 @@
 """Options resolved against data and machine, once, into the plan that training follows."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from graft.backbones.records import BackboneRecord
 from graft.backbones.weights import WeightsFile, resolve
@@ -26,12 +26,10 @@ class Resolved:
     weights: WeightsFile
 
 
-def resolve_plan(options: TrainOptions, manifest: Manifest) -> Resolved:
-    """Decide everything that was left open, and say why. With a plan file, the result must equal that plan."""
-    given = read_plan(Path(options.config)) if options.config else None
-    backbone = given.backbone if given and options.backbone == "auto" else options.backbone
+def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None = None) -> Resolved:
+    """Decide everything that was left open, and say why. With a `given` plan, the result must equal that one."""
     weights_path = Path(options.weights) if options.weights else None
-    record, weights = resolve(backbone, weights_path, machine.cache_directory())
+    record, weights = resolve(options.backbone, weights_path, machine.cache_directory())
     plan = Plan(
         graft_version=__version__,
         recipe="probe",
@@ -41,7 +39,7 @@ def resolve_plan(options: TrainOptions, manifest: Manifest) -> Resolved:
         backbone=record.name,
         backbone_reason=_backbone_reason(options, given, record),
         weights_sha256=weights.sha256,
-        side_pixels=side_pixels(options.image_size or (given.side_pixels if given else None), record),
+        side_pixels=side_pixels(options.image_size, record),
         preprocessing=record.preprocessing,
         precision=precision(options.precision, options.engine),
         engine=options.engine,
@@ -50,15 +48,34 @@ def resolve_plan(options: TrainOptions, manifest: Manifest) -> Resolved:
         refit=_may_refit(manifest),
         binary_units=1 if options.binary_head == "sigmoid" else 2,
         seed=options.seed,
-        threads=machine.threads(),
+        threads=given.threads if given else machine.threads(),
     )
     if given:
         _check_same(plan, given, options.config or "")
     return Resolved(plan, record, weights)
 
 
+def follow(options: TrainOptions, plan: Plan) -> TrainOptions:
+    """The options that lead to `plan`: what was left at its default is taken from it."""
+    chosen: dict[str, Any] = {
+        "backbone": plan.backbone,
+        "image_size": plan.side_pixels,
+        "seed": plan.seed,
+        "precision": plan.precision,
+        "engine": plan.engine,
+        "binary_head": "sigmoid" if plan.binary_units == 1 else "softmax",
+    }
+    defaults = TrainOptions(data=options.data)
+    return replace(options, **{name: value for name, value in chosen.items() if _same(options, defaults, name)})
+
+
+def _same(options: TrainOptions, defaults: TrainOptions, name: str) -> bool:
+    return bool(getattr(options, name) == getattr(defaults, name))
+
+
 def read_plan(path: Path) -> Plan:
-    """A stored plan; `BadInput` not_found where there is none."""
+    """A stored plan, named by its file or by its run's folder; `BadInput` not_found where there is none."""
+    path = path / "plan.json" if path.is_dir() else path
     try:
         return from_json(Plan, path.read_bytes(), source=str(path))
     except OSError as error:

@@ -38,24 +38,23 @@ def rows_of(manifest: Manifest, split: Split) -> np.ndarray:
 
 
 def training_rows(manifest: Manifest) -> Rows:
-    """What a probe may see: the training and validation photos."""
-    return Rows(rows_of(manifest, "train"), rows_of(manifest, "validation"))
+    """What a probe may see: the training and validation photos, and which of them belong together."""
+    groups = np.unique([photo.group for photo in manifest.photos], return_inverse=True)[1]
+    return Rows(rows_of(manifest, "train"), rows_of(manifest, "validation"), groups)
 
 
-def score(manifest: Manifest, values: Mapping[str, np.ndarray], result: ProbeResult, *, seed: int) -> Scored | None:
-    """Classify the test photos, or the validation photos where there is no test split; None where there is neither.
+def score(manifest: Manifest, values: Mapping[str, np.ndarray], result: ProbeResult, *, seed: int) -> Scored:
+    """Classify the test photos, or the validation photos where there is no test split.
 
     `values` are the taps of the manifest's photos, row by row. This is the first time that test features are read.
     """
     labels = np.array([photo.label for photo in manifest.photos])
-    for split in ("test", "validation"):
-        rows = rows_of(manifest, split)
-        if len(rows):
-            found = classify(values, result.classifier, rows)
-            last = classify(values, result.last_layer, rows)
-            comparison = compare(labels[rows], last.argmax(axis=1), found.argmax(axis=1), seed=seed)
-            return Scored(split, rows, labels[rows], found, comparison)
-    return None
+    split: Split = "test" if any(photo.split == "test" for photo in manifest.photos) else "validation"
+    rows = rows_of(manifest, split)
+    found = classify(values, result.classifier, rows)
+    last = classify(values, result.last_layer, rows)
+    comparison = compare(labels[rows], last.argmax(axis=1), found.argmax(axis=1), seed=seed)
+    return Scored(split, rows, labels[rows], found, comparison)
 
 
 def classify(values: Mapping[str, np.ndarray], classifier: LinearClassifier, rows: np.ndarray) -> np.ndarray:

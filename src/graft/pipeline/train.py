@@ -22,7 +22,7 @@ from graft.pipeline.bundling import write_classifier
 from graft.pipeline.clock import Clock
 from graft.pipeline.intake import Intake, read_data
 from graft.pipeline.options import TrainOptions
-from graft.pipeline.planning import Resolved, program_of, resolve_plan
+from graft.pipeline.planning import Resolved, follow, program_of, read_plan, resolve_plan
 from graft.pipeline.reporting import write_report, write_thumbnails
 from graft.pipeline.run import Made, Run, place_run
 from graft.pipeline.scoring import Scored, score, training_rows
@@ -49,10 +49,13 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     Raises: `BadInput` for data, options or weights that cannot be used, `ResourceProblem` for the machine's limits.
     """
     clock = Clock()
+    given = read_plan(Path(options.config)) if options.config else None
+    options = follow(options, given) if given else options
     with clock.stage("scan"):
-        intake = _read(options, progress)
+        intake = _read(options, given, progress)
+        _check_measurable(intake.manifest)
     with clock.stage("plan"):
-        resolved = resolve_plan(options, intake.manifest)
+        resolved = resolve_plan(options, intake.manifest, given)
         run = place_run(options.output, Path(options.data), resolved.plan)
     with Lock(run.lock, wait_seconds=5.0), scratch_folder() as scratch:
         run.write(resolved.plan)
@@ -76,11 +79,11 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     return TrainResult(run.path, run.bundle, run.report, summary, text)
 
 
-def _read(options: TrainOptions, progress: Progress) -> Intake:
+def _read(options: TrainOptions, given: Plan | None, progress: Progress) -> Intake:
     earlier = Run.open(Path(options.split_from)).read(Manifest) if options.split_from else None
     return read_data(
         Path(options.data),
-        split=options.split,
+        split=given.split_fractions if given else options.split,
         seed=options.seed,
         on_bad=options.on_bad,
         split_from=earlier,
@@ -107,6 +110,15 @@ def read_taps(intake: Intake, resolved: Resolved, scratch: Path, progress: Progr
     )
 
 
+def _check_measurable(manifest: Manifest) -> None:
+    """Refuse data on which nothing could be measured, before anything is computed."""
+    if all(photo.split == "train" for photo in manifest.photos):
+        raise BadInput(
+            "The data must have validation or test photos to measure the classifier on, got only training photos.",
+            hint="Give --split A/B/C with a test share above zero.",
+        )
+
+
 def _fit(manifest: Manifest, activations: Activations, plan: Plan, progress: Progress) -> ProbeResult:
     """Train the probe. Labels and features of the test split stay here: the probe can read neither."""
     rows = training_rows(manifest)
@@ -117,11 +129,6 @@ def _fit(manifest: Manifest, activations: Activations, plan: Plan, progress: Pro
 
 def _judge(manifest: Manifest, activations: Activations, result: ProbeResult, plan: Plan) -> tuple[Scored, Evaluation]:
     scored = score(manifest, activations.values, result, seed=plan.seed)
-    if scored is None:
-        raise BadInput(
-            "The data must have a validation or test split to measure the classifier on, got only training photos.",
-            hint="Give --split A/B/C with a test share above zero.",
-        )
     evaluation = evaluate(
         scored.probabilities,
         scored.labels,

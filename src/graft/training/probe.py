@@ -35,10 +35,18 @@ IMBALANCE = 2.0  # largest class against smallest, from which classes are weight
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows of the table the probe may use: disjoint, and none of the test split."""
+    """Which rows of the table the probe may use: disjoint, and none of the test split.
+
+    `groups` has a number for each row of the table; rows of one group are left out together. None: each is its own.
+    """
 
     train: np.ndarray
     validation: np.ndarray
+    groups: np.ndarray | None = None
+
+    def groups_of(self, rows: np.ndarray) -> np.ndarray:
+        """The group of each of `rows`."""
+        return rows if self.groups is None else self.groups[rows]
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,9 @@ def _compare_depths(task: _Task, progress: Progress) -> tuple[tuple[RidgeScore, 
 def _kernels(task: _Task) -> TapKernels:
     train = _at_most(task, task.rows.train, "train")
     held_out = _at_most(task, task.rows.validation, "validation")
-    return tap_kernels(task.table, task.labels, train, held_out, classes=task.classes)
+    numbers, sizes = np.unique(task.rows.groups_of(train), return_counts=True)
+    groups = tuple(np.flatnonzero(task.rows.groups_of(train) == number) for number in numbers[sizes > 1])
+    return tap_kernels(task.table, task.labels, train, held_out, classes=task.classes, groups=groups)
 
 
 def _at_most(task: _Task, rows: np.ndarray, name: str) -> np.ndarray:
@@ -184,7 +194,7 @@ def _out_of_fold(task: _Task, run: RidgeScore) -> list[np.ndarray]:
     """
     rows, labels = task.rows.train, task.labels[task.rows.train]
     logits = [np.zeros((len(rows), task.classes), np.float32) for _ in task.plan.strengths]
-    folds = _folds(labels, task.plan.seed)
+    folds = _folds(labels, task.rows.groups_of(rows), task.plan.seed)
     for fold in range(folds.max() + 1):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         present, local = np.unique(labels[inside], return_inverse=True)
@@ -208,13 +218,14 @@ def _spread(fit: Fit, features: np.ndarray, present: np.ndarray, classes: int) -
     return logits
 
 
-def _folds(labels: np.ndarray, seed: int) -> np.ndarray:
-    """A fold number for each row; the classes are dealt out evenly, in a seeded order."""
-    order = stream(seed, "folds").permutation(len(labels))
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    folds = np.empty(len(labels), int)
-    folds[by_class] = np.arange(len(labels)) % min(FOLDS, len(labels))
-    return folds
+def _folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """A fold number for each row; groups stay whole, the classes are dealt out evenly, in a seeded order."""
+    _, firsts, member = np.unique(groups, return_index=True, return_inverse=True)
+    order = stream(seed, "folds").permutation(len(firsts))
+    by_class = order[np.argsort(labels[firsts[order]], kind="stable")]
+    folds = np.empty(len(firsts), int)
+    folds[by_class] = np.arange(len(firsts)) % min(FOLDS, len(firsts))
+    return folds[member]
 
 
 def _choice(task: _Task, run: RidgeScore, strength: float, chances: np.ndarray, truth: np.ndarray) -> Choice:
