@@ -24,6 +24,8 @@ help:
 
 demo: $(BASE)
 	@$(RUN) -m graft demo
+	@echo
+	@echo 'To type graft in this shell, first: . $(VENV)/bin/activate'
 
 test: $(FULL)
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile

@@ -38,22 +38,15 @@ CASES = (
 def measure(case: Case, cache: Path) -> dict[str, object]:
     """Train once for each seed."""
     words = [str(SHARED / "data" / case.data), "--weights", str(SHARED / "weights" / case.weights)]
-    words += [
-        "--backbone",
-        "mobilenet_v2" if "_v2_" in case.weights else "mobilenet",
-        "--image-size",
-        str(case.side_pixels),
-    ]
+    words += ["--backbone", case.family, "--image-size", str(case.side_pixels)]
     train(words, cache=cache)  # compiles
     results = []
     for seed in range(case.seeds):
         for folder in ("store", "scan"):
             shutil.rmtree(cache / folder, ignore_errors=True)
         results.append(train([*words, "--seed", str(seed)], cache=cache))
-        print(
-            f"{case.data} seed {seed}: {results[-1]['test']['accuracy']:.4f} in {results[-1]['wall']:.1f} s",
-            file=sys.stderr,
-        )
+        tested, wall = results[-1]["test"]["accuracy"], results[-1]["wall"]
+        print(f"{case.data} seed {seed}: {tested:.4f} in {wall:.1f} s", file=sys.stderr)
     accuracies = [result["test"]["accuracy"] for result in results]
     gains = [result["comparison"]["difference"] for result in results]
     return {

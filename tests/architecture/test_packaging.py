@@ -25,11 +25,12 @@ REQUIREMENTS = [
 
 
 def pins() -> dict[str, Version]:
-    """The constraints file: canonical name -> version."""
+    """The constraints file for this Python: canonical name -> version."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
-    assert all(len(pair) == 2 for pair in pairs)
-    return {canonicalize_name(name): Version(version) for name, version in pairs}
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all([each.operator for each in requirement.specifier] == ["=="] for requirement in pinned)
+    here = [requirement for requirement in pinned if requirement.marker is None or requirement.marker.evaluate()]
+    return {canonicalize_name(each.name): Version(next(iter(each.specifier)).version) for each in here}
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda each: each.name)

@@ -1,7 +1,7 @@
 """The other commands: what they pass on to the pipeline and what they say."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -177,7 +177,7 @@ def test_evaluate(pipeline, capsys):
 
     def evaluate(run, data, *, split, progress):
         seen.append((run, data, split))
-        return evaluation("given" if data else split)
+        return evaluation("given" if data else split or "test")
 
     pipeline("evaluate", evaluate=evaluate)
     assert main(["evaluate", "run"]) == 0
@@ -190,11 +190,26 @@ def test_evaluate(pipeline, capsys):
     assert json.loads(capsys.readouterr().out)["schema"] == "graft/evaluation/1"
     assert main(["evaluate", "run", "--split", "validation"]) == 0
     assert seen == [
-        (Path("run"), None, "test"),
-        (Path("run"), Path("later"), "test"),
+        (Path("run"), None, None),
+        (Path("run"), Path("later"), None),
         (Path("run"), None, "validation"),
     ]
     assert set(evaluate_command.SPLITS) == {"train", "validation", "test"}
+
+
+def test_evaluate_tells_what_stands_in_the_way_of_the_score(pipeline, capsys):
+    doubtful = replace(evaluation("given"), n_quarantined=2, n_seen_in_training=5)
+    pipeline("evaluate", evaluate=lambda run, data, *, split, progress: doubtful if data else evaluation())
+    assert main(["evaluate", "run", "later"]) == 0
+    text = capsys.readouterr().out
+    assert "2 files of DATA could not be used" in text and "5 of 20 photos were among those" in text
+    assert "Next:" not in text
+    assert main(["evaluate", "run", "later", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["n_quarantined"], values["n_seen_in_training"]) == (2, 5)
+    assert main(["evaluate", "run"]) == 0
+    text = capsys.readouterr().out
+    assert "Next: graft report run" in text and "DATA" not in text
 
 
 def test_report(pipeline, monkeypatch, capsys, tmp_path):
@@ -252,11 +267,24 @@ def test_backbones_list_and_show(capsys):
     text = capsys.readouterr().out
     assert "sprout" in text
     assert main(["backbones", "list", "--json"]) == 0
-    names = [each["name"] for each in json.loads(capsys.readouterr().out)["backbones"]]
+    networks = json.loads(capsys.readouterr().out)["backbones"]
+    assert networks[0]["weights_here"] == "built in"
+    names = [each["name"] for each in networks]
     assert main(["backbones", "show", names[0]]) == 0
     assert names[0] in capsys.readouterr().out
     assert main(["backbones", "show", names[0], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == names[0]
+
+
+def test_imported_weights_are_marked(monkeypatch, capsys):
+    from graft.backbones import weights
+    from graft.backbones.catalogue import find
+
+    monkeypatch.setattr(weights, "imported", lambda cache: ((find("vgg16"), None),))
+    assert main(["backbones", "list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "imported before" in lines["vgg16"] and "built in" in lines["sprout"]
+    assert "imported" not in lines["vgg19"]
 
 
 @pytest.mark.parametrize(

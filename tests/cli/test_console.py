@@ -63,6 +63,15 @@ def test_no_bars_among_lines_on_one_screen(monkeypatch):
     assert isinstance(Console(stream=io.StringIO()).progress(beside_lines=True), TerminalProgress)
 
 
+def test_no_bars_for_programs(monkeypatch):
+    from graft.core.progress import SilentProgress
+
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert isinstance(Console(json=True).progress(), SilentProgress)
+
+
 def test_progress_is_silent_without_a_terminal():
     from graft.core.progress import SilentProgress
 

@@ -156,3 +156,17 @@ def test_the_real_folders(shared: Path) -> None:
     mismatched = [item for item in result.good if "extension_mismatch" in item.facts.flags]
     assert {item.facts.format for item in mismatched} == {"PNG"}
     assert {item.facts.mode for item in result.good} >= {"RGB", "RGBA", "P", "CMYK"}
+
+
+def test_the_allowed_share_of_bad_files_can_be_raised(folder: Path) -> None:
+    (folder / "b" / "third.png").write_bytes(b"")
+    assert len(scanned(folder, most_bad=1.0).quarantined) == 3
+    with pytest.raises(BadInput, match="none may be bad"):
+        scanned(folder, most_bad=1.0, on_bad="fail")
+
+
+def test_a_single_photo_is_enough_where_it_is_asked_for(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, {"a": 1, "b": 2})
+    with pytest.raises(BadInput, match="at least 2 good photos, but 'a' has 1"):
+        scanned(root)
+    assert len(scanned(root, least_photos=1).good) == 3

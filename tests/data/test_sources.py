@@ -173,3 +173,31 @@ def test_a_table_of_other_bytes(tmp_path: Path) -> None:
     path.write_bytes("path,label\nä.png,ä\n".encode("latin-1"))
     with pytest.raises(BadInput, match="UTF-8"):
         read_source(path)
+
+
+@pytest.mark.parametrize("files", [("plan.json", "manifest.json"), ("made.json",), (".lock",), (".lock", "plan.json")])
+@pytest.mark.parametrize("inside", ["", "a/"])
+def test_folders_of_runs_are_no_photos(tmp_path: Path, files: tuple[str, ...], inside: str) -> None:
+    make_folder(tmp_path, {"a": 2, "b": 2})
+    run = tmp_path / f"{inside}photos-run"
+    run.mkdir()
+    for name in files:
+        (run / name).write_text("{}")
+    if ".lock" not in files:
+        (run / "thumbnail.png").write_bytes(photo_bytes(9))
+    source = read_source(tmp_path)
+    assert source.classes == ("a", "b") and len(source.entries) == 4
+    assert source.ignored == (f"{inside}photos-run",)
+
+
+def test_a_class_folder_with_a_lock_stays_a_class(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "a" / ".lock").touch()
+    assert read_source(tmp_path).classes == ("a", "b")
+
+
+def test_one_class_is_enough_where_it_is_only_measured(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"a": 2})
+    with pytest.raises(BadInput, match="two classes at least"):
+        read_source(tmp_path)
+    assert read_source(tmp_path, least_classes=1).classes == ("a",)

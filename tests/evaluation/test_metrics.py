@@ -161,3 +161,15 @@ def test_twenty_thousand_photos_of_a_hundred_classes_take_a_few_seconds() -> Non
     started = time.perf_counter()
     measured(probabilities, labels)
     assert time.perf_counter() - started < 5  # 0.3 s on two quiet cores
+
+
+def test_the_calibration_error_has_an_interval_that_holds_it():
+    draw = np.random.default_rng(3)
+    sure = draw.uniform(0.55, 0.99, 400)
+    labels = (draw.random(400) > sure).astype(int)
+    found = evaluate(
+        np.column_stack([sure, 1 - sure]), labels, ("a", "b"), manifest_hash="m", bundle_hash="b", split="test", seed=0
+    )
+    low, high = found.ece_interval
+    assert 0 <= low <= found.ece <= high < 0.2
+    assert low < high

@@ -262,7 +262,7 @@ def test_one_engine_serves_several_threads(engine):
 )
 def test_other_pixels_are_refused(engine, keras_engine, pixels):
     for each in (engine, keras_engine):
-        with pytest.raises(BadInput, match=r"'pixels' must have shape \(1..8, 48, 48, 3\)"):
+        with pytest.raises(BadInput, match=r"'pixels' must have shape \(1..4, 48, 48, 3\)"):
             list(each.run([((0,), pixels)]))
 
 

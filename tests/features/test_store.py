@@ -192,7 +192,7 @@ def test_everything_a_value_depends_on_is_in_the_key():
         "preprocessing": Preprocessing(geometry="crop"),
         "outputs": (Output(layer="head_relu", pooling="none"),),
         "precision": "bfloat16",
-        "batch_images": 4,
+        "batch_images": 16,
     }
     assert set(changes) == {field.name for field in fields(Program)}  # a new field must be thought of here
     keys = {store_key(replace(program, **{name: value}), engine="e", decoder="d") for name, value in changes.items()}

@@ -16,6 +16,7 @@ from graft.core.progress import SilentProgress
 from graft.core.records import record_hash
 from graft.data.records import Manifest
 from graft.evaluation.records import Evaluation
+from graft.pipeline.options import TrainOptions
 from graft.pipeline.run import Made, Run
 from graft.pipeline.train import train
 from graft.training.records import Plan, ProbeSummary
@@ -118,6 +119,20 @@ def test_a_plan_is_followed_or_refused(finished, photos, tmp_path):
     with pytest.raises(BadInput, match=r"manifest_hash is .* there and"):
         run(photos, tmp_path / "other", config=plan, seed=5)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_plan_carries_every_choice(photos, tmp_path):
+    """The second command names nothing but the data and the plan, by its run's folder."""
+    first = run(photos, tmp_path / "first", seed=3, split="40/10/10", binary_head="softmax")
+    bare = TrainOptions(data=str(photos), output=str(tmp_path / "second"), config=str(first.run))
+    second = train(bare, progress=SilentProgress())
+    assert sha256_file(second.bundle) == sha256_file(first.bundle)
+
+
+def test_a_split_without_photos_to_measure_on_is_refused_at_once(photos, tmp_path):
+    with pytest.raises(BadInput, match="got only training photos"):
+        run(photos, tmp_path / "run", split="100/0/0")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_folder_of_another_run_is_left_alone(finished, photos):

@@ -1,6 +1,7 @@
 """What is done with a finished run: predict, evaluate, report, load."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from graft.cli.main import main
 from graft.core.errors import BadInput
 from graft.core.progress import SilentProgress
 from graft.core.records import from_json
+from graft.data.records import Manifest
 from graft.evaluation.records import Evaluation
+from graft.pipeline import demo as demo_module
 from graft.pipeline.evaluate import evaluate
+from graft.pipeline.inspect import inspect
+from graft.pipeline.intake import read_data
 from graft.pipeline.predict import predict
 from graft.pipeline.report import rebuild_report
 from graft.pipeline.run import Run
@@ -53,8 +58,45 @@ def test_a_missing_photo_is_a_failure(finished):
 
 
 def test_nothing_to_look_at_is_refused(finished, tmp_path):
-    with pytest.raises(BadInput, match="at least one photo"):
+    (tmp_path / "notes.txt").write_text("no photo by name")
+    with pytest.raises(BadInput, match="PHOTO must name at least one photo, got none in ") as caught:
         list(predict(finished.run, [str(tmp_path)], top=1, progress=PROGRESS))
+    assert caught.value.code == "no_photos" and str(tmp_path) in caught.value.message
+    with pytest.raises(BadInput, match="got an empty list of paths"):
+        list(predict(finished.run, iter([]), top=1, progress=PROGRESS))
+
+
+def test_only_photos_by_name_are_taken_from_folders_but_named_files_always(finished, tmp_path):
+    draw_photo("plain", 1).save(tmp_path / "a.png")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no photo")
+    (only,) = predict(finished.run, [str(tmp_path)], top=1, progress=PROGRESS)
+    assert isinstance(only, Prediction)
+    (named,) = predict(finished.run, [str(notes)], top=1, progress=PROGRESS)
+    assert isinstance(named, Failure) and named.code == "not_an_image"
+
+
+def test_a_folder_that_cannot_be_read_fails_alone(finished, tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        draw_photo("plain", 1).save(tmp_path / name / "photo.png")
+    closed, scandir = str(tmp_path / "b"), os.scandir
+
+    def refuse(path):
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    first, failed, last = predict(finished.run, [str(tmp_path)], top=1, progress=PROGRESS)
+    assert isinstance(first, Prediction) and isinstance(last, Prediction)
+    assert failed == Failure(closed, "unreadable", "The folder must be readable, got: Permission denied.")
+
+
+def test_a_run_that_is_not_there_is_told_as_such(tmp_path):
+    with pytest.raises(BadInput, match=r"RUN must be a run's folder or a classifier\.graft file") as caught:
+        list(predict(tmp_path / "nowhere", ["a.png"], top=1, progress=PROGRESS))
+    assert caught.value.code == "not_found"
 
 
 def test_measuring_again_from_the_files_gives_the_same_score(finished):
@@ -72,6 +114,71 @@ def test_other_photos_are_matched_by_class_name(finished, tmp_path, capsys):
     values = json.loads(capsys.readouterr().out)
     assert {"accuracy", "interval", "per_class", "confusion", "ece", "log_loss"} <= set(values)
     assert values["accuracy"] == found.accuracy.value and values["interval"][0] == found.accuracy.low
+
+
+def test_one_class_with_a_single_photo_is_measured(finished, tmp_path):
+    later = tmp_path / "later" / "stripes"
+    later.mkdir(parents=True)
+    draw_photo("stripes", 800).save(later / "photo.png")
+    found = evaluate(finished.run, later.parent, progress=PROGRESS)
+    assert (found.n, found.n_quarantined, found.n_seen_in_training) == (1, 0, 0)
+
+
+def test_photos_of_the_training_and_left_out_files_are_counted(finished, photos, tmp_path):
+    trained = sum(photo.split != "test" for photo in Run.open(finished.run).read(Manifest).photos)
+    data = shutil.copytree(photos, tmp_path / "data")
+    (data / "plain" / "broken.png").write_text("no photo")
+    found = evaluate(finished.run, data, progress=PROGRESS)
+    assert (found.n, found.n_quarantined, found.n_seen_in_training) == (60, 1, trained)
+    assert evaluate(finished.bundle, data, progress=PROGRESS).n_seen_in_training == 0
+
+
+def test_a_split_of_other_photos_is_honoured(finished, tmp_path):
+    data = tmp_path / "data"
+    for split, count in (("train", 5), ("test", 3)):
+        write_photos(data / split, per_class=count)
+    assert evaluate(finished.run, data, progress=PROGRESS).n == 9
+    assert evaluate(finished.run, data, split="train", progress=PROGRESS).n == 15
+    with pytest.raises(BadInput, match="DATA must have validation photos"):
+        evaluate(finished.run, data, split="validation", progress=PROGRESS)
+    with pytest.raises(BadInput, match="got photos without splits"):
+        evaluate(finished.run, data / "test", split="test", progress=PROGRESS)
+
+
+def test_a_bundle_alone_has_no_photos_to_measure_on(finished):
+    with pytest.raises(BadInput, match="RUN must be a run's folder where no DATA is given"):
+        evaluate(finished.bundle, None, progress=PROGRESS)
+
+
+def test_inspect_lists_everything_also_where_much_is_bad(tmp_path):
+    data = write_photos(tmp_path / "data", per_class=3)
+    for number in range(4):
+        (data / "plain" / f"bad{number}.png").write_text("no photo")
+    assert len(inspect(data, progress=PROGRESS).quarantined) == 4
+
+
+def test_a_run_inside_the_data_does_not_change_the_manifest(tmp_path):
+    data = write_photos(tmp_path / "data", per_class=3)
+    before = read_data(data, split="70/15/15", seed=0, on_bad="quarantine", progress=PROGRESS)
+    (data / "data-run").mkdir()
+    (data / "data-run" / "made.json").write_text("{}")
+    assert read_data(data, split="70/15/15", seed=0, on_bad="quarantine", progress=PROGRESS) == before
+
+
+def test_the_demo_leaves_another_run_alone(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits-run").mkdir()
+    asked = []
+
+    def train(options, *, progress):
+        asked.append(Path(options.output).name)
+        if len(asked) == 1:
+            raise BadInput("--output must be new.", code="already_exists")
+        return "trained"
+
+    monkeypatch.setattr(demo_module, "train", train)
+    assert demo_module.demo(tmp_path, progress=PROGRESS) == "trained"
+    assert asked == ["digits-run", "digits-run-2"]
 
 
 def test_an_unknown_class_is_refused(finished, tmp_path):

@@ -73,6 +73,20 @@ def test_a_class_that_is_found_less_often_is_named() -> None:
     assert "Add photos of “3”" not in headings(data)
 
 
+def test_the_built_in_network_is_not_the_last_word() -> None:
+    data = make_report(skill=5.0)
+    assert data.evaluation.accuracy.value < 0.97
+    built_in = replace(data, plan=data.plan | {"backbone": "sprout"})
+    assert "Use a larger network" in headings(built_in)
+    assert "Use a larger network" not in headings(data)
+    assert "Use a larger network" not in headings(replace(make_report(skill=4000.0), plan=built_in.plan))
+
+
+def test_a_classifier_too_sure_of_itself_needs_photos() -> None:
+    assert "Add photos so that it learns how sure to be" in headings(make_report(skill=4.0, sharp=4.0, quarantined=0))
+    assert "Add photos so that it learns how sure to be" not in headings(make_report())
+
+
 def test_few_scored_photos_are_said_to_be_few() -> None:
     assert "Score it on more photos" in headings(make_report(("a", "b"), per_class=60, skill=3.0))
     assert "Score it on more photos" not in headings(make_report())

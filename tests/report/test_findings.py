@@ -46,13 +46,23 @@ def test_percentages_that_do_not_hold_are_called_so(report: ReportData, rows, ve
 
 
 def test_few_photos_are_not_blamed_for_chance(report: ReportData) -> None:
-    rows = ((6, 0.9, 5 / 6), (6, 0.7, 5 / 6), (6, 0.6, 0.5))
+    rows = ((18, 0.9, 5 / 6), (18, 0.7, 5 / 6), (18, 0.6, 0.5))
     found = judged(report, *rows)
     assert found.verdict == "Its percentages can be taken at face value."
     assert "no more than chance explains" in found.reason
-    many = tuple((count * 500, confidence, accuracy) for count, confidence, accuracy in rows)
+    many = tuple((count * 170, confidence, accuracy) for count, confidence, accuracy in rows)
     assert judged(report, *many).verdict != found.verdict
-    assert findings.band_sentence(found.bands[-1]) == "When it said 65\u00a0%, it was right 8 of 12 times"
+    assert findings.band_sentence(found.bands[-1]) == "When it says 65\u00a0%, it is right 67 times in 100"
+
+
+def test_fewer_than_fifty_photos_are_not_judged(report: ReportData) -> None:
+    for rows in (((6, 0.9, 5 / 6), (43, 0.6, 0.6)), ((49, 0.99, 0.2),)):
+        found = judged(report, *rows)
+        assert found.verdict == "Too few photos to tell whether its percentages can be believed."
+        assert found.reason.startswith("It was scored on 49 photos")
+    assert judged(report, (50, 0.99, 0.2)).verdict == findings.SURER
+    band = findings.Band(count=12, confidence=0.65, accuracy=8 / 12)
+    assert findings.band_sentence(band) == "When it said 65\u00a0%, it was right 8 of 12 times"
 
 
 def test_empty_bins_count_for_nothing(report: ReportData) -> None:
@@ -109,6 +119,11 @@ def test_the_comparison_says_what_is_shown(report: ReportData, verdict: str, sta
     assert text.startswith(start)
     assert "+5.0 points (95 % interval −1.0 to +11.0) on the same photos" in text
     assert ("may be chance (exact test, p = " in text) == (verdict == "no difference shown")
+
+
+def test_equal_classifiers_are_called_the_same(report: ReportData) -> None:
+    text = findings.comparison_sentence(replace(report.comparison, difference=0.0, low=-0.01, high=0.01, p_value=1.0))
+    assert text == "Reading only the last layer does the same on these photos (95 % interval −1.0 to +1.0)."
 
 
 def test_left_out_files_are_counted_by_reason() -> None:

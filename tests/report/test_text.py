@@ -35,6 +35,13 @@ def test_the_summary_is_short_where_everything_went_wrong() -> None:
     assert text.startswith("Validation accuracy")
 
 
+def test_the_same_score_is_called_the_same(report: ReportData) -> None:
+    values = report.comparison_with_last_layer | {"difference": 0.0, "p_value": 1.0, "verdict": "no difference shown"}
+    text = summary_text(replace(report, comparison_with_last_layer=values), report="r", bundle="b")
+    assert f"{report.comparison.accuracy_first * 100:.1f} %: the same\n" in text
+    assert "chance" not in text
+
+
 def test_paths_are_printed_as_they_are(report: ReportData) -> None:
     text = summary_text(report, report="Jürgen’s – runs/report.html", bundle="b")
     assert "Jürgen’s – runs/report.html" in text

@@ -93,7 +93,7 @@ def builtin(name: str, cache: Path) -> WeightsFile:
         IntegrityProblem: `hash_mismatch`, the installed file is damaged.
     """
     if name != BUILTIN:
-        _missing(catalogue()[name])
+        _missing(name, (name,))
     path = ASSETS / WEIGHTS_FILE
     if not path.is_file() or sha256_file(path) != catalogue()[name].weights[0].sha256:
         raise IntegrityProblem(
@@ -149,12 +149,12 @@ def resolve(backbone: str, weights: Path | None, cache: Path) -> tuple[BackboneR
     """
     names = candidates(backbone or "auto")
     if weights is not None:
-        return import_weights(weights, names, cache)
+        return _import_for(backbone, weights, names, cache)
     if BUILTIN in names:
         return catalogue()[BUILTIN], builtin(BUILTIN, cache)
     known = [pair for pair in imported(cache) if pair[0].name in names]
     if not known:
-        _missing(catalogue()[names[0]])
+        _missing(backbone, names)
     if len(known) > 1:
         fitting = ", ".join(dict.fromkeys(record.name for record, _ in known))
         raise BadInput(
@@ -163,6 +163,18 @@ def resolve(backbone: str, weights: Path | None, cache: Path) -> tuple[BackboneR
             code="weights_missing",
         )
     return known[0]
+
+
+def _import_for(asked: str, path: Path, names: Sequence[str], cache: Path) -> tuple[BackboneRecord, WeightsFile]:
+    """`import_weights`; where a family was asked for, a refusal names it beside the member that came nearest."""
+    try:
+        return import_weights(path, names, cache)
+    except BadInput as error:
+        message = error.message
+        if asked in {catalogue()[name].family for name in names} and asked not in names:
+            for name in names:
+                message = message.replace(f"does not fit {name}:", f"does not fit {asked} (nearest: {name}):")
+        raise BadInput(message, hint=error.hint, code=error.code) from None
 
 
 def _converted(
@@ -257,10 +269,14 @@ def _refuse(path: Path, problem: str, hint: str = "") -> NoReturn:
     raise BadInput(f"The weights file {path.name} {problem}.", hint=hint, code="weights_refused")
 
 
-def _missing(record: BackboneRecord) -> NoReturn:
-    published = f" They are published as {record.weights[0].url}." if record.weights else ""
+def _missing(asked: str, names: Sequence[str]) -> NoReturn:
+    """Refuse what was asked for, a network or a family, as it was typed."""
+    sources = catalogue()[names[0]].weights
+    published = f" They are published as {sources[0].url}." if sources else ""
+    if len(names) > 1:
+        published = f" See graft backbones show NAME for where they are published, NAME being {' or '.join(names)}."
     raise BadInput(
-        f"The weights of {record.name} must be on this machine, got none.",
+        f"The weights of {asked} must be on this machine, got none.",
         hint=f"Give a file with --weights FILE.{published} Or use --backbone {BUILTIN}, which needs no file.",
         code="weights_missing",
     )

@@ -43,12 +43,16 @@ def run(arguments: Namespace, console: Console) -> int:
         return 0
     if arguments.name is not None:
         raise BadInput(f"Nothing may follow list, got {arguments.name!r}.", hint="Did you mean graft backbones show?")
-    records = list(catalogue().values())
+    records, here = list(catalogue().values()), _weights_here()
     if console.json:
-        console.value({"backbones": [to_value(record) for record in records]})
+        values = [to_value(record) | {"weights_here": here.get(record.name)} for record in records]
+        console.value({"backbones": values})
         return 0
-    rows = [("name", "parameters", "side", "licence of the weights")]
-    rows += [(each.name, f"{each.parameters:,}", f"{each.side_pixels} px", _licences(each)) for each in records]
+    rows = [("name", "parameters", "side", "weights here", "licence of the weights")]
+    rows += [
+        (each.name, f"{each.parameters:,}", f"{each.side_pixels} px", here.get(each.name, ""), _licences(each))
+        for each in records
+    ]
     console.line("\n".join(columns(rows, right=(1, 2))))
     console.advise("graft backbones show NAME", "says where its weights are published")
     return 0
@@ -71,6 +75,15 @@ def describe(record: "BackboneRecord") -> list[str]:
     for source in record.weights:
         lines += ["", f"weights  {source.url}", f"         file {source.file}, terms: {source.licence}"]
     return lines
+
+
+def _weights_here() -> dict[str, str]:
+    """The networks that need no --weights FILE on this machine, and why."""
+    from graft.backbones.catalogue import BUILTIN
+    from graft.backbones.weights import imported
+    from graft.core.machine import cache_directory
+
+    return {record.name: "imported before" for record, _ in imported(cache_directory())} | {BUILTIN: "built in"}
 
 
 def _licences(record: "BackboneRecord") -> str:

@@ -69,11 +69,11 @@ class Console:
             self.value({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
 
     def progress(self, *, beside_lines: bool = False) -> "Progress":
-        """Bars on standard error where a person watches; none where lines of results run down the same screen."""
+        """Bars on standard error where a person watches; none for programs, or among results on one screen."""
         from graft.core.progress import make_progress
 
         crowded = beside_lines and self.stream is not None and self.stream.isatty()
-        return make_progress(quiet=self.quiet or crowded)
+        return make_progress(quiet=self.quiet or self.json or crowded)
 
 
 def json_line(value: Mapping[str, Any]) -> str:

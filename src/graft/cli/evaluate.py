@@ -31,8 +31,7 @@ def parser() -> Parser:
         "--split",
         metavar="NAME",
         type=one_of(*SPLITS),
-        default="test",
-        help="train, validation or test (default: test)",
+        help="train, validation or test (default: test; all photos of DATA where it has no test split)",
     )
     return words.add_common()
 
@@ -49,7 +48,8 @@ def run(arguments: Namespace, console: Console) -> int:
         return 0
     for line in describe(evaluation):
         console.line(line)
-    console.advise(f"graft report {arguments.run}", "shows the run's mistakes and everything else on one page")
+    if data is None:
+        console.advise(f"graft report {arguments.run}", "shows the run's mistakes and everything else on one page")
     return 0
 
 
@@ -60,6 +60,7 @@ def describe(evaluation: "Evaluation") -> list[str]:
     lines = [
         score_sentence(accuracy.value, accuracy.low, accuracy.high, evaluation.n, where),
         f"Always answering the commonest class would be right on {percent(evaluation.majority_share)}.",
+        *_doubts(evaluation),
         "",
     ]
     rows = [("class", "photos", "found", "right when named")]
@@ -74,6 +75,17 @@ def describe(evaluation: "Evaluation") -> list[str]:
             f"  {printable(each.true)} taken for {printable(each.predicted)}: {each.count:,}"
             for each in evaluation.worst_confusions[:5]
         ]
+    return lines
+
+
+def _doubts(evaluation: "Evaluation") -> list[str]:
+    """What stands in the way of taking the score as it is."""
+    lines = []
+    if evaluation.n_quarantined:
+        lines.append(f"{evaluation.n_quarantined:,} files of DATA could not be used and were left out.")
+    if evaluation.n_seen_in_training:
+        seen = f"{evaluation.n_seen_in_training:,} of {evaluation.n:,} photos"
+        lines.append(f"{seen} were among those the classifier was trained on: the score is too good.")
     return lines
 
 

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse ends so after --help
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
-        console.note("Interrupted.")
+        console.note("Interrupted. Run the same command again: photos already read are kept.")
         return STATUS_INTERRUPTED
     except BrokenPipeError:
         silence_stdout()

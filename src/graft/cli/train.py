@@ -71,7 +71,7 @@ def _add_rare_options(words: Parser) -> None:
         "--on-bad",
         metavar="WHAT",
         type=one_of(*ON_BAD),
-        help="files that are no good photos: quarantine (default) leaves them out and lists them, fail stops",
+        help="files that are no good photos: quarantine (default) leaves them out and lists them, fail stops if any is",
     )
     rare.add_argument("--precision", metavar="NAME", type=one_of(*PRECISIONS), help="auto, bfloat16 or float32")
     rare.add_argument("--engine", metavar="NAME", type=one_of(*ENGINES), help="openvino (default) or keras")

@@ -84,8 +84,8 @@ def temporary_path(directory: Path) -> Path:
 
 def make_directory(path: Path) -> None:
     """Make a directory and its parents; one that exists is fine. Raises ResourceProblem or BadInput."""
-    missing = [each for each in (path, *path.parents) if not each.exists()]
     with _told(path, 0):
+        missing = [each for each in (path, *path.parents) if not each.exists()]
         try:
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:

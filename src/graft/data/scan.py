@@ -68,11 +68,13 @@ def scan(
     progress: Progress,
     workers: int,
     cache: Path | None,
+    most_bad: float = MAX_BAD_SHARE,
+    least_photos: int = MIN_CLASS_PHOTOS,
 ) -> Scan:
     """Look at every file of `source`; the result does not depend on `workers` or `cache`.
 
-    Raises `BadInput`: `too_many_bad` above 5 % bad files, or at the first one with `on_bad="fail"`; `class_empty` where
-    a class keeps fewer than two good photos.
+    Raises `BadInput`: `too_many_bad` above the share `most_bad` of bad files, or at the first one with
+    `on_bad="fail"`; `class_empty` where a class keeps fewer than `least_photos` good photos.
     """
     memory_path = _memory_path(source, limits, cache)
     remembered = _read_memory(memory_path)
@@ -93,8 +95,8 @@ def scan(
         make_directory(memory_path.parent)
         write_atomic(memory_path, to_json(ScanMemory(verdicts=verdicts)), writer="scan_memory")
     bad.sort(key=lambda item: item.path)
-    _refuse_bad(bad, len(source.entries) + len(source.refused), on_bad)
-    _refuse_small_classes(source, good)
+    _refuse_bad(bad, len(source.entries) + len(source.refused), 0.0 if on_bad == "fail" else most_bad)
+    _refuse_small_classes(source, good, least_photos)
     return Scan(source=source, good=tuple(good), quarantined=tuple(bad), limits=limits)
 
 
@@ -149,13 +151,13 @@ def _read_memory(path: Path | None) -> Mapping[str, Verdict]:
         return {}
 
 
-def _refuse_bad(bad: Sequence[Quarantined], total: int, on_bad: OnBad) -> None:
-    if not bad or (on_bad == "quarantine" and len(bad) <= MAX_BAD_SHARE * total):
+def _refuse_bad(bad: Sequence[Quarantined], total: int, most_bad: float) -> None:
+    if len(bad) <= most_bad * total:
         return
     counts = ", ".join(f"{count} {code}" for code, count in Counter(item.code for item in bad).most_common())
     first = " ".join(f"{item.path!r}: {item.reason}" for item in bad[:NAMED_IN_MESSAGE])
     more = f" And {len(bad) - NAMED_IN_MESSAGE} more." if len(bad) > NAMED_IN_MESSAGE else ""
-    allowed = "none may be bad" if on_bad == "fail" else f"at most {MAX_BAD_SHARE:.0%} may be bad"
+    allowed = f"at most {most_bad:.0%} may be bad" if most_bad else "none may be bad"
     raise BadInput(
         f"{len(bad)} of {total} files cannot be used ({counts}), but {allowed}. {first}{more}",
         hint="Repair or remove these files.",
@@ -163,12 +165,12 @@ def _refuse_bad(bad: Sequence[Quarantined], total: int, on_bad: OnBad) -> None:
     )
 
 
-def _refuse_small_classes(source: Source, good: Sequence[Scanned]) -> None:
+def _refuse_small_classes(source: Source, good: Sequence[Scanned], least: int) -> None:
     counts = Counter(item.entry.label for item in good)
-    small = [f"{name!r} has {counts[name]}" for name in source.classes if counts[name] < MIN_CLASS_PHOTOS]
+    small = [f"{name!r} has {counts[name]}" for name in source.classes if counts[name] < least]
     if small:
         raise BadInput(
-            f"Every class must have at least {MIN_CLASS_PHOTOS} good photos, but {', '.join(small[:5])}.",
+            f"Every class must have at least {least} good photo{'s' if least > 1 else ''}, but {', '.join(small[:5])}.",
             hint="Add photos to the class or remove its folder.",
             code="class_empty",
         )

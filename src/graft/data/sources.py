@@ -44,6 +44,7 @@ PHOTO_SUFFIXES = frozenset(
 _DOCUMENT_SUFFIXES = frozenset((".txt", ".csv", ".json", ".xml", ".md", ".html", ".py", ".zip", ".pdf"))
 _IGNORED_FOLDERS = frozenset(("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"))
 _IGNORED_FILES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"))
+_RUN_LOCK, _RUN_PLAN, _RUN_MANIFEST, _RUN_MADE = ".lock", "plan.json", "manifest.json", "made.json"
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
 
@@ -65,7 +66,7 @@ class Source:
     entries: tuple[Entry, ...]  # sorted by path
     classes: tuple[str, ...]  # natural order, empty ones included
     origin: Literal["folder", "splits", "csv"]
-    ignored: tuple[str, ...] = ()  # no photos by name
+    ignored: tuple[str, ...] = ()  # no photos by name, and folders of runs
     refused: tuple[Quarantined, ...] = ()  # could not even be listed, or are links to folders
     empty_classes: tuple[str, ...] = ()
 
@@ -85,13 +86,13 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part), name
 
 
-def read_source(data: Path) -> Source:
+def read_source(data: Path, *, least_classes: int = 2) -> Source:
     """List the files and labels of a data folder or CSV table; raises `BadInput` with what is wrong in one sentence."""
     if not data.exists():
         raise BadInput(f"The data must exist, got {str(data)!r}.", hint="Check the path.", code="not_found")
     root = data.resolve()
     source = _read_folder(root) if root.is_dir() else _read_file(root)
-    _check_classes(source)
+    _check_classes(source, least_classes)
     return source
 
 
@@ -155,7 +156,7 @@ def _list(root: Path, inside: str) -> tuple[list[str], list[str], list[Quarantin
     refused: list[Quarantined] = []
     for item, path in _scan_folder(root, inside, refused):
         if item.is_dir(follow_symlinks=False):
-            if _is_ignored(item.name, _IGNORED_FOLDERS):
+            if is_ignored_folder(Path(item)):
                 files.append(path)
             else:
                 folders.append(item.name)
@@ -175,11 +176,11 @@ def _walk(root: Path, top: str) -> _Found:
     while pending:
         for item, path in _scan_folder(root, pending.pop(), refused):
             if item.is_dir(follow_symlinks=False):
-                (ignored if _is_ignored(item.name, _IGNORED_FOLDERS) else pending).append(path)
+                (ignored if is_ignored_folder(Path(item)) else pending).append(path)
             elif _is_linked_folder(item):
                 refused.append(_linked_folder(root, path))
             else:
-                (photos if _is_photo(item) else ignored).append(path)
+                (photos if is_photo(Path(item)) else ignored).append(path)
     return _Found(tuple(sorted(photos)), tuple(sorted(ignored)), tuple(refused))
 
 
@@ -224,19 +225,36 @@ def _is_ignored(name: str, names: frozenset[str]) -> bool:
     return name.startswith(".") or name.lower() in names
 
 
-def _is_photo(item: os.DirEntry[str]) -> bool:
+def is_ignored_folder(folder: Path) -> bool:
+    """Whether a folder is left out unseen: hidden ones, those of operating systems, and runs."""
+    return _is_ignored(folder.name, _IGNORED_FOLDERS) or is_run(folder)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a training wrote this folder, also one that was killed while it began."""
+    try:
+        if (folder / _RUN_MADE).is_file() or all((folder / name).is_file() for name in (_RUN_PLAN, _RUN_MANIFEST)):
+            return True
+        if not (folder / _RUN_LOCK).is_file():
+            return False
+        return all(item.name.startswith(".") or item.name == _RUN_PLAN for item in folder.iterdir())
+    except OSError:
+        return False  # the walk says that it cannot be read
+
+
+def is_photo(path: Path) -> bool:
     """Whether a file is meant as a photo: by its ending, or where that says nothing, by its first bytes."""
-    if _is_ignored(item.name, _IGNORED_FILES):
+    if _is_ignored(path.name, _IGNORED_FILES):
         return False
-    suffix = os.path.splitext(item.name)[1].lower()  # noqa: PTH122 (a name, not a path)
+    suffix = os.path.splitext(path.name)[1].lower()  # noqa: PTH122 (a name, not a path)
     if suffix in PHOTO_SUFFIXES:
         return True
     if suffix in _DOCUMENT_SUFFIXES:
         return False
     try:
-        if not item.is_file():
+        if not path.is_file():
             return False  # never open what may be a pipe
-        with Path(item.path).open("rb") as file:
+        with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError:
         return suffix == ""  # let the scan say what is wrong with it
@@ -279,7 +297,7 @@ def _refuse_flat(root: Path, files: Sequence[str]) -> None:
     )
 
 
-def _check_classes(source: Source) -> None:
+def _check_classes(source: Source, least_classes: int) -> None:
     if not source.entries and not source.refused:
         raise BadInput("The data must hold photos, got none.", hint="Check the path.", code="no_photos")
     by_folded: dict[str, str] = {}
@@ -290,7 +308,7 @@ def _check_classes(source: Source) -> None:
                 f"Class names must differ by more than upper and lower case, got {twin!r} and {name!r}.",
                 hint="Merge or rename them: some file systems cannot tell them apart.",
             )
-    if len(source.classes) < 2:
+    if len(source.classes) < least_classes:
         name = source.classes[0] if source.classes else ""
         inner = _list(source.root, name)[0] if source.origin == "folder" and name else []
         hint = (

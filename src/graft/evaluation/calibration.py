@@ -60,14 +60,27 @@ def expected_calibration_error(
         raise BadInput(
             f"probabilities and labels must have as many rows, at least one, got {probabilities.shape[0]}, {n}"
         )
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    found = reliability(*confidence_and_right(probabilities, labels), bins=bins)
+    return mean_gap(found), found
+
+
+def confidence_and_right(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How sure each answer is, and 1 where it is right: two rows `(photo,)` float64."""
+    right = probabilities.argmax(axis=1) == labels
+    return probabilities.max(axis=1).astype(np.float64), right.astype(np.float64)
+
+
+def reliability(confidence: np.ndarray, right: np.ndarray, *, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
+    """Bins of equal count from least to most sure."""
     order = np.argsort(confidence, kind="stable")
     confidence, right = confidence[order], right[order]
-    edges = _edges(confidence, bins)
-    found = tuple(_bin(confidence[a:b], right[a:b]) for a, b in itertools.pairwise(edges))
-    gap = sum(item.count * abs(item.accuracy - item.confidence) for item in found) / n
-    return min(1.0, float(gap)), found
+    return tuple(_bin(confidence[a:b], right[a:b]) for a, b in itertools.pairwise(_edges(confidence, bins)))
+
+
+def mean_gap(found: tuple[ReliabilityBin, ...]) -> float:
+    """The gap between confidence and accuracy, averaged over photos."""
+    n = sum(item.count for item in found)
+    return min(1.0, float(sum(item.count * abs(item.accuracy - item.confidence) for item in found) / n))
 
 
 def _checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,13 @@ from typing import Literal
 import numpy as np
 
 from graft.core.errors import BadInput
-from graft.evaluation.calibration import expected_calibration_error
-from graft.evaluation.intervals import percentile_score, resample, wilson
+from graft.evaluation.calibration import confidence_and_right, expected_calibration_error, mean_gap, reliability
+from graft.evaluation.intervals import bootstrap, percentile_score, resample, wilson
 from graft.evaluation.records import ClassScore, Confusion, Evaluation, Score
 
 TOP5_FROM_CLASSES = 10
 WORST_CONFUSIONS = 10
+ECE_RESAMPLES = 200
 LEAST_PROBABILITY = float(np.finfo(np.float32).eps)  # the log loss of a zero is bounded, as scikit-learn does
 
 
@@ -36,7 +37,7 @@ def evaluate(
     confusion = confusion_matrix(labels, predicted, len(classes))
     n, support = len(labels), confusion.sum(axis=1)
     balanced, macro_f1, log_loss = _bootstrapped(probabilities, labels, predicted, confusion, seed)
-    ece, reliability = expected_calibration_error(probabilities, labels)
+    ece, bins = expected_calibration_error(probabilities, labels)
     return Evaluation(
         manifest_hash=manifest_hash,
         bundle_hash=bundle_hash,
@@ -49,7 +50,8 @@ def evaluate(
         macro_f1=macro_f1,
         log_loss=log_loss,
         ece=ece,
-        reliability=reliability,
+        ece_interval=_ece_interval(probabilities, labels, ece, seed),
+        reliability=bins,
         per_class=tuple(_class_score(name, index, confusion) for index, name in enumerate(classes)),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         worst_confusions=_worst(confusion, classes),
@@ -113,6 +115,13 @@ def _bootstrapped(
     scores = [percentile_score(value, replicates[:, column]) for column, value in enumerate(values)]
     support = confusion.sum(axis=1)
     return _opened(scores[0], support), _opened(scores[1], support), scores[2]
+
+
+def _ece_interval(probabilities: np.ndarray, labels: np.ndarray, ece: float, seed: int) -> tuple[float, float]:
+    """Bootstrap interval of the calibration error."""
+    pairs = confidence_and_right(probabilities, labels)
+    score = bootstrap(lambda *rows: mean_gap(reliability(*rows)), pairs, seed, n_resamples=ECE_RESAMPLES)
+    return min(score.low, ece), max(score.high, ece)
 
 
 def _mean_recall(right: np.ndarray, support: np.ndarray) -> float:

@@ -67,11 +67,14 @@ class Evaluation:
     macro_f1: Score
     log_loss: Score
     ece: float  # expected calibration error, 15 bins of equal count
+    ece_interval: tuple[float, float] = (0.0, 1.0)  # 95 %, bootstrap
     reliability: tuple[ReliabilityBin, ...]
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]  # rows: true class, columns: predicted class
     worst_confusions: tuple[Confusion, ...]  # off the diagonal, most first, at most 10
     majority_share: float  # the accuracy of always answering the commonest class
+    n_quarantined: int = 0  # files of other data that could not be used
+    n_seen_in_training: int = 0  # measured photos of other data that the classifier was trained or chosen on
 
 
 def plain(evaluation: Evaluation) -> dict[str, Any]:

@@ -48,7 +48,10 @@ def compiled_form(program: Program, weights: WeightsFile, cache: Path) -> Form:
 
 def is_compiled(program: Program, cache: Path) -> bool:
     """Whether a form is there, so that the engine opens in a moment (its hashes are not checked here)."""
-    return (cache / "compiled" / form_key(program) / RECORD_FILE).exists()
+    try:
+        return (cache / "compiled" / form_key(program) / RECORD_FILE).exists()
+    except OSError:
+        return False  # whoever opens it is told why
 
 
 def _make(program: Program, weights: WeightsFile, folder: Path, key: str) -> None:

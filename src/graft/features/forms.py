@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from graft.backbones.catalogue import find
-from graft.core.errors import IntegrityProblem
+from graft.core.errors import IntegrityProblem, ResourceProblem
 from graft.core.hashing import sha256_file, sha256_json
 from graft.core.records import from_json, to_value
 from graft.features.records import CompiledForm, Output, Program
@@ -53,17 +53,24 @@ def form_key(program: Program) -> str:
 
 
 def stored_form(folder: Path, key: str) -> tuple[Form | None, str]:
-    """The verified form, or None and what is damaged about it (empty where there simply is none)."""
+    """The verified form, or None and what is damaged about it (empty where there simply is none).
+
+    Raises: `ResourceProblem` where the cache does not let itself be read.
+    """
     try:
         stored = (folder / RECORD_FILE).read_bytes()
     except FileNotFoundError:
         return None, ""
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     try:
         record = from_json(CompiledForm, stored, source=RECORD_FILE)
         graph = sha256_file(folder / GRAPH_FILE)
         constants = sha256_file(folder / CONSTANTS_FILE)
     except (IntegrityProblem, FileNotFoundError) as error:
         return None, str(error)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     if record.key != key:
         return None, f"{RECORD_FILE} belongs to another form"
     if graph != record.graph_sha256:
@@ -71,3 +78,11 @@ def stored_form(folder: Path, key: str) -> tuple[Form | None, str]:
     if constants != record.constants_sha256:
         return None, f"{CONSTANTS_FILE} does not match its hash"
     return Form(folder / GRAPH_FILE, record), ""
+
+
+def _unreadable(folder: Path, error: OSError) -> ResourceProblem:
+    """`folder` is `CACHE/compiled/KEY`."""
+    return ResourceProblem(
+        f"The cache folder {folder.parents[1]} must be readable, got: {error.strerror}.",
+        hint="Make it a folder of your own, or name another with the environment variable GRAFT_CACHE.",
+    )

@@ -12,9 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from graft.backbones.weights import WeightsFile, resolve
 from graft.core import machine
-from graft.core.errors import BadInput
+from graft.core.errors import BadInput, ImageRefused
 from graft.core.hashing import sha256_bytes
 from graft.core.progress import SilentProgress
+from graft.core.records import construct
 from graft.core.version import __version__
 from graft.data.images import check, read_bytes, resize
 from graft.data.records import ImageLimits, Photo
@@ -22,6 +23,7 @@ from graft.data.splits import assign
 from graft.features.engines import open_engine, run_pixels
 from graft.features.extraction import extract
 from graft.features.records import Program
+from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import precision, program_of, side_pixels
 from graft.pipeline.workspace import feature_store, scratch_folder
 from graft.training.linear import features_matrix, probabilities
@@ -43,7 +45,7 @@ class _Network:
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Classify photos by a linear head on a pretrained backbone's multi-depth features.
 
-    Input: a sequence of n paths (str or Path), or an array `(n, height, width, 3)` uint8 RGB in [0, 255].
+    Input: n paths (str or Path) in anything that can be iterated, or `(n, height, width, 3)` uint8 RGB in [0, 255].
 
     Parameters:
         backbone: a name of the catalogue, or "auto".
@@ -71,18 +73,19 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def fit(self, X: Any, y: Any) -> Self:  # scikit-learn's names
         """Fit on photos and one class for each; raises `BadInput` for what cannot be used, naming the photo."""
+        options = self._options()
         photos = _as_photos(X)
         classes, labels = _labels(y)
         if len(photos) != len(labels):
             raise BadInput(f"X and y must have the same length, got {len(photos)} and {len(labels)}.")
-        network, plan = self._plan(photos, labels)
+        network, plan = self._plan(options, photos, labels)
         with scratch_folder() as scratch:
             values = _features(photos, network, scratch)
             table = TapTable(values, plan.taps)
             result = train_probe(
                 table,
                 labels,
-                _rows(photos, labels, self.seed),
+                _rows(photos, labels, options.seed),
                 classes=len(classes),
                 plan=plan,
                 progress=SilentProgress(),
@@ -115,9 +118,22 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         tags.no_validation = True
         return tags
 
-    def _plan(self, photos: "_Photos", labels: np.ndarray) -> tuple[_Network, Plan]:
-        weights_path = None if self.weights is None else Path(self.weights)
-        record, weights = resolve(self.backbone, weights_path, machine.cache_directory())
+    def _options(self) -> TrainOptions:
+        """The parameters, checked as those of a training are."""
+        weights = str(self.weights) if isinstance(self.weights, Path) else self.weights
+        return construct(
+            TrainOptions,
+            data="",
+            backbone=self.backbone,
+            weights=weights,
+            image_size=self.image_size,
+            precision=self.precision,
+            seed=self.seed,
+        )
+
+    def _plan(self, options: TrainOptions, photos: "_Photos", labels: np.ndarray) -> tuple[_Network, Plan]:
+        weights_path = None if options.weights is None else Path(options.weights)
+        record, weights = resolve(options.backbone, weights_path, machine.cache_directory())
         plan = Plan(
             graft_version=__version__,
             recipe="probe",
@@ -125,16 +141,16 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             manifest_hash=sha256_bytes("".join(photos.ids()).encode() + labels.tobytes()),
             split_fractions=(1 - VALIDATION_SHARE, VALIDATION_SHARE, 0.0),
             backbone=record.name,
-            backbone_reason=f"asked for as {self.backbone}",
+            backbone_reason=f"asked for as {options.backbone}",
             weights_sha256=weights.sha256,
-            side_pixels=side_pixels(self.image_size, record),
+            side_pixels=side_pixels(options.image_size, record),
             preprocessing=record.preprocessing,
-            precision=precision(self.precision, "openvino"),
+            precision=precision(options.precision, "openvino"),
             engine="openvino",
             taps=record.taps,
             widths=record.tap_widths,
             refit=True,
-            seed=self.seed,
+            seed=options.seed,
             threads=machine.threads(),
         )
         return _Network(weights, program_of(plan)), plan
@@ -158,11 +174,18 @@ class _Photos:
 
 
 def _as_photos(photos: Any) -> _Photos:
-    if len(photos) == 0:
+    given = _listed(photos)
+    if len(given) == 0:
         raise BadInput("X must hold at least one photo, got none.", code="no_photos")
-    if isinstance(photos[0], str | Path):
-        return _Photos(files=tuple(_describe(Path(photo)) for photo in photos))
-    pixels = np.asarray(photos)
+    if isinstance(given[0], str | Path):
+        return _Photos(files=tuple(_describe(photo) for photo in given))
+    try:
+        pixels = np.asarray(given)
+    except ValueError:
+        raise BadInput(
+            "X must be paths, or one array (photo, height, width, 3) of type uint8, got photos of several shapes.",
+            hint="Bring the photos to one size, or give their paths.",
+        ) from None
     if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8:
         raise BadInput(
             "X must be paths, or an array (photo, height, width, 3) of type uint8, "
@@ -171,11 +194,27 @@ def _as_photos(photos: Any) -> _Photos:
     return _Photos(pixels=pixels)
 
 
-def _describe(path: Path) -> Photo:
-    limits = ImageLimits()
-    data = read_bytes(path, limits=limits)
+def _listed(photos: Any) -> Any:
+    """An array as it is, anything else as a list: what is indexed by labels has no first element of the name 0."""
+    single = isinstance(photos, str | bytes | Path) or getattr(photos, "shape", None) == ()
+    if single or not hasattr(photos, "__iter__"):
+        raise BadInput(
+            f"X must be a sequence of photos, got one {type(photos).__name__}.",
+            hint="Put a single photo in a list: [photo].",
+        )
+    return photos if isinstance(photos, np.ndarray) else list(photos)
+
+
+def _describe(given: Any) -> Photo:
+    if not isinstance(given, str | Path):
+        raise BadInput(f"X must be paths throughout, got a {type(given).__name__} among them.")
+    path, limits = Path(given), ImageLimits()
+    try:
+        data = read_bytes(path, limits=limits)
+        facts = check(data, limits=limits, name=path.name)
+    except ImageRefused as error:
+        raise ImageRefused(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
     digest = sha256_bytes(data)
-    facts = check(data, limits=limits, name=path.name)
     return Photo(path=path.absolute().as_posix(), label=0, split="train", sha256=digest, group=digest, facts=facts)
 
 

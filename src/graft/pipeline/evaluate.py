@@ -1,7 +1,7 @@
 """A finished classifier measured again: on its own test photos, or on other labelled ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,16 +23,22 @@ from graft.pipeline.run import Made, Run
 BATCH_IMAGES = 32
 
 
-def evaluate(run: Path, data: Path | None, *, split: Split = "test", progress: Progress) -> Evaluation:
+def evaluate(run: Path, data: Path | None, *, split: Split | None = None, progress: Progress) -> Evaluation:
     """Classify photos with the run's bundle, from their files, and measure the answers.
 
-    Without `data`, the photos are the run's own `split`; with it, all photos of `data` that carry no split, else those
-    of its test split. Classes are matched by name; a class that the classifier does not know is refused.
+    Without `data`, the photos are the run's own `split` (None: test). With it, they are those of this split of `data`;
+    None means its test split where it has one of its own, and else all photos. Classes are matched by name; a class
+    that the classifier does not know is refused.
     """
+    if data is None and run.is_file():
+        raise BadInput(
+            f"RUN must be a run's folder where no DATA is given, got the file {run}.",
+            hint=f"Give the run's folder, or labelled photos: graft evaluate {run} DATA.",
+        )
     with Bundle.load(bundle_of(run)) as bundle:
-        judged = _given(data, bundle.classes, progress) if data else _own(Run.open(run), split)
+        judged = _given(data, split, bundle.classes, progress) if data else _own(Run.open(run), split or "test")
         answers = _classify(bundle, judged.root, judged.photos, judged.manifest, progress)
-        return measure(
+        found = measure(
             answers,
             judged.labels,
             bundle.classes,
@@ -41,6 +47,9 @@ def evaluate(run: Path, data: Path | None, *, split: Split = "test", progress: P
             split=judged.split,
             seed=judged.manifest.seed,
         )
+    if data is None:
+        return found
+    return replace(found, n_quarantined=len(judged.manifest.quarantined), n_seen_in_training=_seen(run, judged.photos))
 
 
 @dataclass(frozen=True)
@@ -68,8 +77,10 @@ def _own(run: Run, split: Split) -> _Judged:
     return _Judged(root, manifest, photos, np.array([photo.label for photo in photos]), split)
 
 
-def _given(data: Path, classes: Sequence[str], progress: Progress) -> _Judged:
-    intake: Intake = read_data(data, split="70/15/15", seed=0, on_bad="quarantine", progress=progress)
+def _given(data: Path, split: Split | None, classes: Sequence[str], progress: Progress) -> _Judged:
+    intake: Intake = read_data(
+        data, split="100/0/0", seed=0, on_bad="quarantine", least_classes=1, least_photos=1, progress=progress
+    )
     manifest = intake.manifest
     unknown = [name for name in manifest.classes if name not in classes]
     if unknown:
@@ -78,10 +89,33 @@ def _given(data: Path, classes: Sequence[str], progress: Progress) -> _Judged:
             hint="Rename the folders, or train again with these classes.",
             code="class_set_changed",
         )
-    tested = tuple(photo for photo in manifest.photos if photo.split == "test")
-    photos = tested if manifest.split_origin == "given" and tested else manifest.photos
+    photos = _of_split(manifest, split)
     places = [classes.index(name) for name in manifest.classes]
     return _Judged(intake.root, manifest, photos, np.array([places[photo.label] for photo in photos]), "given")
+
+
+def _of_split(manifest: Manifest, split: Split | None) -> tuple[Photo, ...]:
+    """The photos of other data to measure on."""
+    wanted = split or "test"
+    photos = tuple(photo for photo in manifest.photos if photo.split == wanted and manifest.split_origin == "given")
+    if split is None:
+        return photos or manifest.photos
+    if not photos:
+        found = "no such photos" if manifest.split_origin == "given" else "photos without splits"
+        raise BadInput(
+            f"DATA must have {split} photos of its own for --split {split}, got {found}.",
+            hint="Leave --split out to measure on all photos.",
+            code="no_photos",
+        )
+    return photos
+
+
+def _seen(run: Path, photos: Sequence[Photo]) -> int:
+    """How many of `photos` the run's classifier was trained or chosen on; 0 where only the bundle is there to ask."""
+    if not (run.is_dir() and Run(run).has(Manifest)):
+        return 0
+    known = {photo.sha256 for photo in Run(run).read(Manifest).photos if photo.split != "test"}
+    return sum(photo.sha256 in known for photo in photos)
 
 
 def _classify(

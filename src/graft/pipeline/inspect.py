@@ -11,5 +11,6 @@ from graft.pipeline.intake import read_data
 def inspect(
     data: Path, *, on_bad: OnBad = "quarantine", seed: int = 0, split: str = "70/15/15", progress: Progress
 ) -> Inspection:
-    """Counts, files left out, exact duplicates, imbalance, sizes, modes, orientation."""
-    return inspect_manifest(read_data(data, split=split, seed=seed, on_bad=on_bad, progress=progress).manifest)
+    """Counts, files left out however many, exact duplicates, imbalance, sizes, modes, orientation."""
+    intake = read_data(data, split=split, seed=seed, on_bad=on_bad, most_bad=1.0, progress=progress)
+    return inspect_manifest(intake.manifest)

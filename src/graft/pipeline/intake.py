@@ -1,6 +1,6 @@
 """From what the user calls DATA to a manifest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graft.bundle.checks import class_problem
@@ -9,9 +9,9 @@ from graft.core.errors import BadInput
 from graft.core.progress import Progress
 from graft.data.manifest import build_manifest
 from graft.data.records import ImageLimits, Manifest
-from graft.data.scan import OnBad, scan
-from graft.data.sources import read_source
-from graft.data.splits import parse_split
+from graft.data.scan import MAX_BAD_SHARE, MIN_CLASS_PHOTOS, OnBad, scan
+from graft.data.sources import is_run, read_source
+from graft.data.splits import Fractions, parse_split
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,20 @@ class Intake:
 def read_data(
     data: Path,
     *,
-    split: str,
+    split: str | Fractions,
     seed: int,
     on_bad: OnBad,
     split_from: Manifest | None = None,
+    most_bad: float = MAX_BAD_SHARE,
+    least_classes: int = 2,
+    least_photos: int = MIN_CLASS_PHOTOS,
     progress: Progress,
 ) -> Intake:
-    """Scan `data` and decide the splits. Decoding outcomes are remembered by content in the cache."""
-    source = read_source(data)
+    """Scan `data` and decide the splits. Decoding outcomes are remembered by content in the cache.
+
+    At most the share `most_bad` of the files may be bad; `least_classes` classes must have `least_photos` photos each.
+    """
+    source = read_source(data, least_classes=least_classes)
     findings = scan(
         source,
         limits=ImageLimits(),
@@ -40,10 +46,14 @@ def read_data(
         progress=progress,
         workers=machine.threads(),
         cache=machine.cache_directory() / "scan",
+        most_bad=most_bad,
+        least_photos=least_photos,
     )
-    problem = class_problem(source.classes)
+    problem = class_problem(source.classes) if least_classes > 1 else ""  # one class is only measured, never trained
     if problem:
         raise BadInput(f"The names of DATA's classes cannot be used: {problem}.", hint="Rename the folder or label.")
-    fractions = parse_split(split, len(findings.good))
+    fractions = parse_split(split, len(findings.good)) if isinstance(split, str) else split
     manifest = build_manifest(findings, fractions=fractions, seed=seed, split_from=split_from)
-    return Intake(source.root, manifest)
+    # A run written into the data must not change the manifest, or the same command could never continue it.
+    ignored = tuple(path for path in manifest.ignored if not is_run(source.root / path))
+    return Intake(source.root, replace(manifest, ignored=ignored))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 
 from graft.core.records import record
 
@@ -16,7 +16,7 @@ class TrainOptions:
     recipe: Literal["auto", "probe"] = "auto"
     backbone: str = "auto"
     weights: str | None = None
-    image_size: Annotated[int, Ge(8)] | None = None  # pixels of a side; None: the backbone's own
+    image_size: Annotated[int, Interval(ge=8, le=2048)] | None = None  # pixels of a side; None: the backbone's own
     seed: Annotated[int, Ge(0)] = 0
     split: str = "70/15/15"
     precision: Literal["auto", "bfloat16", "float32"] = "auto"

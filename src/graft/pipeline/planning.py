@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from graft.backbones.catalogue import BUILTIN
 from graft.backbones.records import BackboneRecord
 from graft.backbones.weights import WeightsFile, resolve
 from graft.core import machine
@@ -101,6 +102,8 @@ def _backbone_reason(options: TrainOptions, given: Plan | None, record: Backbone
         return given.backbone_reason
     if options.weights:
         return f"its weights were given as a file: {Path(options.weights).name}"
+    if record.name != BUILTIN:
+        return "its weights were given to Graft before and remembered"
     if options.backbone == "auto":
         return "it is built in; with --weights FILE a larger network can be used"
     return f"asked for as {options.backbone}"

@@ -1,5 +1,8 @@
 """The report of a run, made from what the run holds: it can be made again without photos or backbone."""
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,11 +88,17 @@ def report_data(run: Run) -> ReportData:
 
 
 def next_commands(run: Run) -> tuple[tuple[str, str], ...]:
-    """What a person is likely to want after a training."""
+    """What a person is likely to want after a training, ready to be typed."""
+    path = _quoted(str(run.path))
     return (
-        (f"graft predict {run.path} PHOTO…", "says what is on other photos"),
-        (f"graft evaluate {run.path} DATA", "measures the classifier on other labelled photos"),
+        (f"graft predict {path} PHOTO…", "says what is on other photos"),
+        (f"graft evaluate {path} DATA", "measures the classifier on other labelled photos"),
     )
+
+
+def _quoted(word: str) -> str:
+    """One word as this system's shell reads it."""
+    return subprocess.list2cmdline([word]) if sys.platform == "win32" else shlex.quote(word)
 
 
 def _samples(manifest: Manifest) -> Iterator[int]:

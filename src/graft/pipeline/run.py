@@ -6,8 +6,9 @@ from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 
-from graft.core.errors import BadInput
-from graft.core.files import make_directory, write_atomic
+from graft.core.errors import BadInput, GraftError
+from graft.core.files import STRAY_PATTERN, make_directory, sweep_stray, write_atomic
+from graft.core.locks import Lock
 from graft.core.records import from_json, record, to_json
 from graft.core.tensors import read_tensors, write_tensors
 from graft.data.inspection import Inspection
@@ -19,6 +20,7 @@ from graft.training.records import Plan, ProbeSummary
 RecordType = TypeVar("RecordType")
 BUNDLE: Final = "classifier.graft"
 REPORT: Final = "report.html"
+LOCK: Final = ".lock"
 
 
 @record
@@ -56,15 +58,18 @@ class Run:
     @property
     def lock(self) -> Path:
         """Held while a training writes here."""
-        return self.path / ".lock"
+        return self.path / LOCK
 
     @classmethod
     def open(cls, path: Path) -> "Run":
         """A finished run; `BadInput` not_found where there is none."""
         run = cls(path)
-        if not path.is_dir():
-            raise BadInput(f"RUN must be a folder that graft train wrote, got {path}.", code="not_found")
-        missing = [name for name in (BUNDLE, "made.json") if not (path / name).is_file()]
+        needed = (BUNDLE, "made.json")
+        missing = [name for name in needed if not (path / name).is_file()]
+        if len(missing) == len(needed) and not run.has(Plan):
+            raise BadInput(
+                f"RUN must be a folder that graft train wrote, got {path}.", hint="Check the path.", code="not_found"
+            )
         if missing:
             raise BadInput(
                 f"RUN must hold a finished training, but {path} has no {missing[0]}.",
@@ -72,6 +77,10 @@ class Run:
                 code="not_found",
             )
         return run
+
+    def sweep(self) -> int:
+        """Remove what killed writers left here and return how many files; called by the holder of the lock."""
+        return sweep_stray(self.path, Lock(self.lock).lease_seconds)
 
     def write(self, item: Manifest | Inspection | Plan | ProbeSummary | Evaluation | Comparison | Made) -> None:
         """Store a record under its own name."""
@@ -113,14 +122,19 @@ def place_run(output: str | None, data: Path, plan: Plan) -> Run:
     if output is None:
         return _next_free(data, plan)
     run = Run(Path(output))
-    if not _is_free(run.path) and not _holds(run, plan):
-        raise BadInput(
-            f"--output must be a new or empty folder, or hold a run of the same plan, got {output}.",
-            hint="Choose another folder with -o, or remove this one.",
-            code="already_exists",
-        )
+    check_free(run, plan)
     make_directory(run.path)
     return run
+
+
+def check_free(run: Run, plan: Plan) -> None:
+    """Refuse a directory that holds anything but a run of this plan; asked again once its lock is held."""
+    if not _is_free(run.path) and not _holds(run, plan):
+        raise BadInput(
+            f"The output must be a new or empty folder, or hold a run of the same plan, got {run.path}.",
+            hint="Choose another folder, with -o on the command line, or remove this one.",
+            code="already_exists",
+        )
 
 
 def _next_free(data: Path, plan: Plan) -> Run:
@@ -135,8 +149,17 @@ def _next_free(data: Path, plan: Plan) -> Run:
 
 
 def _is_free(path: Path) -> bool:
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    """Whether nothing is there but what a training killed before its first record leaves: a lock and strays."""
+    return not path.exists() or (path.is_dir() and all(_is_left_over(item) for item in path.iterdir()))
+
+
+def _is_left_over(item: Path) -> bool:
+    return item.name == LOCK or item.match(STRAY_PATTERN)
 
 
 def _holds(run: Run, plan: Plan) -> bool:
-    return run.path.is_dir() and run.has(Plan) and run.read(Plan) == plan
+    """Whether a run of this plan is there; a plan that does not read is another one."""
+    try:
+        return run.has(Plan) and run.read(Plan) == plan
+    except GraftError:
+        return False

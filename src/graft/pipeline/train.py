@@ -24,7 +24,7 @@ from graft.pipeline.intake import Intake, read_data
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, follow, program_of, read_plan, resolve_plan
 from graft.pipeline.reporting import write_report, write_thumbnails
-from graft.pipeline.run import Made, Run, place_run
+from graft.pipeline.run import Made, Run, check_free, place_run
 from graft.pipeline.scoring import Scored, score, training_rows
 from graft.pipeline.workspace import feature_store, scratch_folder
 from graft.training.probe import ProbeResult, train_probe
@@ -58,6 +58,8 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
         resolved = resolve_plan(options, intake.manifest, given)
         run = place_run(options.output, Path(options.data), resolved.plan)
     with Lock(run.lock, wait_seconds=5.0), scratch_folder() as scratch:
+        run.sweep()
+        check_free(run, resolved.plan)
         run.write(resolved.plan)
         run.write(intake.manifest)
         run.write(inspect_manifest(intake.manifest))
@@ -183,6 +185,9 @@ def _summary(
         "classes": list(manifest.classes),
         "n": {name: splits.count(name) for name in ("train", "validation", "test")}
         | {"quarantined": len(manifest.quarantined)},
-        "validation": {"accuracy": validation.value if validation else chosen.accuracy},
+        "validation": {
+            "accuracy": validation.value if validation else chosen.accuracy,
+            "on": "validation photos" if validation else "training photos, out of fold",
+        },
         "test": tested if evaluation.split == "test" else None,
     }

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
+from graft.backbones.catalogue import BUILTIN
 from graft.data.inspection import DuplicateGroup
 from graft.evaluation.records import ClassScore
 from graft.report import findings, words
@@ -14,6 +15,7 @@ WIDE_INTERVAL = 0.08
 FEW_PHOTOS = 20
 STANDS_OUT = 0.05  # of all mistakes, from which a pair of classes is worth naming
 STRONG_IMBALANCE = 5.0
+GOOD_ENOUGH = 0.97  # accuracy from which a larger network is no longer the first thing to try
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,15 @@ def _no_test_split(data: ReportData) -> Iterator[Advice]:
         )
 
 
+def _larger_network(data: ReportData) -> Iterator[Advice]:
+    if data.plan.get("backbone") == BUILTIN and data.evaluation.accuracy.value < GOOD_ENOUGH:
+        yield Advice(
+            "Use a larger network",
+            "The built-in one is small. With weights you have as a file, results are usually better: add --backbone "
+            "mobilenet --weights FILE to the command. graft backbones list names what can be used.",
+        )
+
+
 def _confused(data: ReportData) -> Iterator[Advice]:
     pair = worst_pair(data)
     if pair is None:
@@ -142,6 +153,15 @@ def _too_few(data: ReportData) -> Iterator[Advice]:
         yield Advice(
             f"Collect at least {FEW_PHOTOS} photos of each class",
             f"{words.counted(len(few), 'class has', 'classes have')} fewer to learn from: {names}{more}.",
+        )
+
+
+def _too_sure(data: ReportData) -> Iterator[Advice]:
+    if findings.calibration(data.evaluation).verdict == findings.SURER:
+        yield Advice(
+            "Add photos so that it learns how sure to be",
+            "It claims more than it keeps. More training photos, and a larger validation share where it is small, make "
+            "its percentages fit.",
         )
 
 
@@ -198,9 +218,11 @@ _STEPS = (
     _no_better_than_guessing,
     _leaks,
     _no_test_split,
+    _larger_network,
     _confused,
     _weakest,
     _too_few,
+    _too_sure,
     _imbalance,
     _wide_interval,
     _quarantine,

@@ -10,7 +10,8 @@ from graft.data.inspection import Inspection, Quantiles
 from graft.data.records import SPLITS, Manifest
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation, ReliabilityBin
-from graft.report import words
+from graft.report import cautions, words
+from graft.report.data import ReportData
 from graft.training.records import Depth, ProbeSummary
 
 PHOTOS_OF = {
@@ -19,6 +20,8 @@ PHOTOS_OF = {
     "train": "photos it was trained on",
     "given": "photos it was given to judge",
 }
+FEW_SCORED = 50  # fewer do not show whether percentages can be believed
+SURER = "It is surer of itself than it should be."
 FEW_ANSWERS = 30  # fewer are told one by one: "2 of 6 times"
 CHOSEN_ON = {
     "out-of-fold": "training photos, each judged without having learned from it",
@@ -57,6 +60,14 @@ class Calibration:
     verdict: str
     reason: str
     bands: tuple[Band, ...]  # most confident first
+
+
+def photos_of(data: ReportData) -> str:
+    """What the scored photos are called: those it never saw, only where that is so."""
+    split = data.evaluation.split
+    if split == "test" and cautions.seen_photos(data.manifest, split):
+        return "test photos"
+    return PHOTOS_OF[split]
 
 
 def correct(evaluation: Evaluation) -> int:
@@ -170,13 +181,16 @@ def calibration(evaluation: Evaluation) -> Calibration:
     n = sum(band.count for band in pooled)
     gap = sum(band.count * (band.confidence - band.accuracy) for band in pooled) / n if n else 0.0
     off = f"On average its percentages are off by {evaluation.ece * 100:.1f} points"
-    if evaluation.ece <= max(0.02, 1.5 * chance_error(bins)):
+    if n < FEW_SCORED:
+        verdict = "Too few photos to tell whether its percentages can be believed."
+        reason = f"It was scored on {words.counted(n, 'photo')}; from {FEW_SCORED} on they are judged."
+    elif evaluation.ece <= max(0.02, 1.5 * chance_error(bins)):
         verdict = "Its percentages can be taken at face value."
         reason = f"{off}{', no more than chance explains with this many photos' if evaluation.ece > 0.02 else ''}."
     elif abs(gap) < 0.6 * evaluation.ece:
         verdict, reason = "Its percentages are only roughly right.", f"{off}, in both directions."
     elif gap > 0:
-        verdict, reason = "It is surer of itself than it should be.", f"{off}: it claims more than it keeps."
+        verdict, reason = SURER, f"{off}: it claims more than it keeps."
     else:
         verdict, reason = "It is right more often than it says.", f"{off}: it claims less than it keeps."
     return Calibration(verdict, reason, pooled)
@@ -239,6 +253,8 @@ def comparison_sentence(comparison: Comparison) -> str:
     """What reading several depths gained over the last layer alone, and whether that is shown."""
     low, high = words.signed(comparison.low), words.signed(comparison.high)
     gain = f"{words.points(comparison.difference)} (95 % interval {low} to {high}) on the same photos"
+    if comparison.difference == 0:
+        return f"Reading only the last layer does the same on these photos (95 % interval {low} to {high})."
     if comparison.verdict == "no difference shown":
         return (
             f"No difference from reading only the last layer is shown: {gain} may be chance (exact test, "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from markupsafe import Markup
 
 from graft.core.records import to_value
-from graft.report import advice, charts, findings, tables, words
+from graft.report import advice, cautions, charts, findings, tables, words
 from graft.report.data import ReportData
 
 if TYPE_CHECKING:
@@ -141,11 +141,12 @@ def _score(data: ReportData) -> dict[str, Any]:
     commonest = findings.commonest_class(evaluation)
     guess = f"“{words.shortened(commonest, 24)}”" if commonest else "the commonest class"
     rows.append((f"Always guessing {guess}", evaluation.majority_share))
+    means = (findings.SCORE_MEANS[evaluation.split], cautions.seen_sentence(data.manifest, evaluation))
     return {
         "name": findings.SCORE_NAME[evaluation.split],
-        "means": findings.SCORE_MEANS[evaluation.split],
+        "means": " ".join(filter(None, means)),
         "right": findings.correct(evaluation),
-        "photos": findings.PHOTOS_OF[evaluation.split],
+        "photos": findings.photos_of(data),
         "interval": words.span(evaluation.accuracy.low, evaluation.accuracy.high),
         "rows": rows,
         "comparison": findings.comparison_sentence(comparison) if comparison else "",

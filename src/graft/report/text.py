@@ -6,7 +6,7 @@ from typing import Final
 
 from graft.data.inspection import ClassCount, DuplicateGroup, Inspection
 from graft.data.records import SPLITS
-from graft.report import advice, findings, words
+from graft.report import advice, cautions, findings, words
 from graft.report.data import ReportData
 
 MOST_CLASSES: Final = 60
@@ -54,7 +54,7 @@ def _score_rows(data: ReportData) -> list[tuple[str, str]]:
     evaluation, comparison = data.evaluation, data.comparison
     interval = words.span(evaluation.accuracy.low, evaluation.accuracy.high)
     n, right = words.count(evaluation.n), words.count(findings.correct(evaluation))
-    told = f"{words.percent(evaluation.accuracy.value)}, right on {right} of {n} {findings.PHOTOS_OF[evaluation.split]}"
+    told = f"{words.percent(evaluation.accuracy.value)}, right on {right} of {n} {findings.photos_of(data)}"
     rows = [
         (findings.SCORE_NAME[evaluation.split], told),
         ("", f"95 % interval {interval}"),
@@ -62,7 +62,9 @@ def _score_rows(data: ReportData) -> list[tuple[str, str]]:
     if comparison:
         gain, low, high = (words.signed(x) for x in (comparison.difference, comparison.low, comparison.high))
         told = f"this is {comparison.verdict}, {gain} points ({low} to {high})"
-        if comparison.verdict == "no difference shown":
+        if comparison.difference == 0:
+            told = "the same"
+        elif comparison.verdict == "no difference shown":
             told = f"no difference shown, {gain} points may be chance (p = {comparison.p_value:.2f})"
         rows.append(("Last layer alone", f"{words.percent(comparison.accuracy_first)}: {told}"))
     rows.append(("Always guessing", words.percent(evaluation.majority_share)))
@@ -70,7 +72,9 @@ def _score_rows(data: ReportData) -> list[tuple[str, str]]:
 
 
 def _caution_rows(data: ReportData) -> list[tuple[str, str]]:
-    rows = [("Calibration", findings.calibration(data.evaluation).verdict)]
+    minds = cautions.lines(data.manifest, data.evaluation)
+    rows = [("" if place else "Mind", line) for place, line in enumerate(minds)]
+    rows.append(("Calibration", findings.calibration(data.evaluation).verdict))
     pair = advice.worst_pair(data)
     if pair:
         share = f"{words.count(pair.mistakes)} of their {words.counted(pair.photos, 'photo')}"

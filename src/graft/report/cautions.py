@@ -1,0 +1,53 @@
+"""What flatters or limits a score: scored photos it learned from, labels at odds, classes without scored photos."""
+
+from typing import Final
+
+from graft.data.records import Manifest
+from graft.evaluation.records import Evaluation
+from graft.report import words
+
+LEARNED_FROM: Final = {"validation": ("train",), "test": ("train", "validation")}
+MOST_NAMES: Final = 3
+
+
+def seen_photos(manifest: Manifest, scored: str) -> int:
+    """How many photos of the scored split have the same bytes as one that it learned from."""
+    learned = LEARNED_FROM.get(scored, ())
+    known = {photo.sha256 for photo in manifest.photos if photo.split in learned}
+    return sum(photo.split == scored and photo.sha256 in known for photo in manifest.photos)
+
+
+def conflicts(manifest: Manifest) -> int:
+    """How many different photos carry more than one label."""
+    labels: dict[str, set[int]] = {}
+    for photo in manifest.photos:
+        labels.setdefault(photo.sha256, set()).add(photo.label)
+    return sum(len(found) > 1 for found in labels.values())
+
+
+def unscored(evaluation: Evaluation) -> tuple[str, ...]:
+    """The classes of which no photo was scored."""
+    return tuple(item.name for item in evaluation.per_class if not item.support)
+
+
+def seen_sentence(manifest: Manifest, evaluation: Evaluation) -> str:
+    """Says that the score is flattered; empty where no scored photo is among those it learned from."""
+    seen = seen_photos(manifest, evaluation.split)
+    if not seen:
+        return ""
+    of = f"{words.count(seen)} of these {words.counted(evaluation.n, 'photo')} {'is' if seen == 1 else 'are'}"
+    return f"{of} also among those it learned from: expect new photos to do worse."
+
+
+def lines(manifest: Manifest, evaluation: Evaluation) -> tuple[str, ...]:
+    """What to mind about a score, at most three short lines, the gravest first."""
+    found = [seen_sentence(manifest, evaluation)]
+    doubtful = conflicts(manifest)
+    if doubtful:
+        found.append(f"{words.counted(doubtful, 'photo lies', 'photos lie')} in two classes: one label is wrong.")
+    names = unscored(evaluation)
+    if names:
+        some = words.listed([f"“{words.shortened(name, 20)}”" for name in names[:MOST_NAMES]])
+        more = f" and {words.count(len(names) - MOST_NAMES)} more" if len(names) > MOST_NAMES else ""
+        found.append(f"No photo was scored of {some}{more}.")
+    return tuple(filter(None, found))
