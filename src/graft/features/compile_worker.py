@@ -158,7 +158,7 @@ def _nearest(
 def _unlike(program: Program, problem: str) -> ResourceProblem:
     return ResourceProblem(
         f"The compiled form of {program.backbone} must reproduce its network within {TOLERANCE:g}, {problem}.",
-        hint="Use --engine keras, and tell us the versions: graft --version --json.",
+        hint="Use --engine keras, and tell us the versions: graft --version.",
         code="cannot_compile",
     )
 
