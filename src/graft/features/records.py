@@ -10,9 +10,7 @@ from graft.backbones.records import Preprocessing
 from graft.core.records import record
 
 Precision = Literal["bfloat16", "float32"]
-BATCH_IMAGES = (
-    4  # the best for all on two cores (bench/bench_layout.py): larger ones leave the cache, smaller ones wait
-)
+BATCH_IMAGES = 4  # near the best for all on two cores (bench/bench_layout.py): 8 and more leave the cache
 
 
 @record
