@@ -170,3 +170,12 @@ def test_copies_do_not_vouch_for_each_other_across_folds():
     honest = run(many, shuffled, Rows(train, train[:0], groups))
     fooled = run(many, shuffled, Rows(train, train[:0]))
     assert honest.summary.chosen.accuracy < 0.5 < fooled.summary.chosen.accuracy
+
+
+def test_photos_that_all_look_the_same_teach_nothing_and_break_nothing():
+    values = {f"{tap}:avg": np.ones((24, width), np.float16) for tap, width in zip(TAPS, (80, 120, 160), strict=True)}
+    rows = Rows(np.arange(16), np.arange(16, 24))
+    result = run(TapTable(values, TAPS), np.arange(24) % 2, rows, classes=2, widths=(80, 120, 160))
+    assert probabilities(result.classifier, features_matrix(values, result.classifier.taps)) == pytest.approx(
+        0.5, abs=1e-3
+    )

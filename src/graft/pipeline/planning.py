@@ -67,11 +67,8 @@ def follow(options: TrainOptions, plan: Plan) -> TrainOptions:
         "binary_head": "sigmoid" if plan.binary_units == 1 else "softmax",
     }
     defaults = TrainOptions(data=options.data)
-    return replace(options, **{name: value for name, value in chosen.items() if _same(options, defaults, name)})
-
-
-def _same(options: TrainOptions, defaults: TrainOptions, name: str) -> bool:
-    return bool(getattr(options, name) == getattr(defaults, name))
+    left_open = {name: chosen[name] for name in chosen if getattr(options, name) == getattr(defaults, name)}
+    return replace(options, **left_open)
 
 
 def read_plan(path: Path) -> Plan:

@@ -57,7 +57,7 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     with clock.stage("plan"):
         resolved = resolve_plan(options, intake.manifest, given)
         run = place_run(options.output, Path(options.data), resolved.plan)
-    with Lock(run.lock, wait_seconds=5.0), scratch_folder() as scratch:
+    with Lock(run.lock, wait_seconds=5.0) as lock, scratch_folder() as scratch:
         run.sweep()
         check_free(run, resolved.plan)
         run.write(resolved.plan)
@@ -70,6 +70,7 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
             run.write(result.summary)
         with clock.stage("evaluate"):
             scored, evaluation = _judge(intake.manifest, activations, result, resolved.plan)
+        lock.check()
         with clock.stage("bundle"), progress.stage("Writing the classifier", None, "files"):
             bundle_hash = write_classifier(run, resolved, intake.manifest, result.classifier, evaluation)
             evaluation = replace(evaluation, bundle_hash=bundle_hash)

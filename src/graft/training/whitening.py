@@ -30,14 +30,13 @@ def fit_whitening(table: TapTable, first: int, stop: int, rows: np.ndarray, *, s
     """Learn the whitening of a run of taps from the photos `rows`, in one pass over their features."""
     scaler = tap_scaler(table, first, stop, rows)
     width = len(scaler.mean)
+    penalty = shrinkage * max(1, int(np.count_nonzero(scaler.scale)))
     if len(rows) <= width // 2:
-        features = scaler.apply(table.read(first, stop, rows))
-        return Whitening(scaler, _map_of_few(features, shrinkage * max(1, int(np.count_nonzero(scaler.scale)))))
+        return Whitening(scaler, _map_of_few(scaler.apply(table.read(first, stop, rows)), penalty))
     gram = np.zeros((width, width), np.float32)
     for _, block in table.slices(first, stop, rows):
         features = scaler.apply(block)
         gram += features.T @ features
-    penalty = shrinkage * max(1, int(np.count_nonzero(scaler.scale)))
     keep_all = len(rows) * width <= MAX_WHITE_NUMBERS
     change = _full_map(gram, penalty, len(rows)) if keep_all else _main_directions(gram, penalty, len(rows))
     return Whitening(scaler, change)
@@ -74,6 +73,8 @@ def _map_of_few(features: np.ndarray, penalty: float) -> np.ndarray:
         raise BadInput("Features must be finite numbers that can be whitened, got NaN or infinity.")
     values, vectors = eigh(features @ features.T, overwrite_a=True)
     kept = values > values[-1] * RANK_TOLERANCE
+    if not kept.any():  # all photos look the same: one direction that says nothing
+        return np.zeros((features.shape[1], 1), np.float32)
     values, vectors = values[kept], vectors[:, kept]
     scale = np.sqrt(len(features) / (values * (values + penalty)))
     return np.ascontiguousarray(features.T @ (vectors * scale), np.float32)
