@@ -18,7 +18,7 @@ from sides import SHARED, table
 from graft.core import machine
 from graft.core.progress import SilentProgress
 from graft.data.manifest import build_manifest
-from graft.data.records import ImageLimits, Manifest
+from graft.data.records import ImageRules, Manifest
 from graft.data.scan import Scan, scan
 from graft.data.sources import read_source
 from graft.evaluation.calibration import softmax, temperature
@@ -99,7 +99,7 @@ def main() -> None:
     seeds = int(sys.argv[1]) if sys.argv[1:] else 5
     findings = scan(
         read_source(DATA),
-        limits=ImageLimits(),
+        rules=ImageRules(),
         on_bad="quarantine",
         progress=SilentProgress(),
         workers=machine.threads(),

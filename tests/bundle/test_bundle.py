@@ -15,7 +15,7 @@ from graft.bundle.records import Failure, Prediction
 from graft.core.errors import BadInput, ImageRefused, IntegrityProblem
 from graft.core.randomness import stream
 from graft.data.images import encode_png, load_pixels
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 from graft.training.linear import as_sigmoid, as_softmax
 from graft.training.records import LinearClassifier
 from tests.bundle.making import BLUE, COLOURS, GREEN, RED, SIDE, contents, rewrite, solid, solid_png, write_tiny
@@ -110,7 +110,7 @@ def test_the_same_preprocessing_as_for_training(tiny: Path) -> None:
     bundle = Bundle.load(tiny)
     noisy = stream(3, "noisy").integers(0, 256, size=(50, 70, 3)).astype(np.uint8)
     data = encode_png(noisy)
-    pixels = load_pixels(data, side_pixels=SIDE, geometry="squash", limits=ImageLimits())
+    pixels = load_pixels(data, side_pixels=SIDE, geometry="squash", rules=ImageRules())
     expected = bundle.predict_pixels(pixels[None])[0]
     for given in (data, noisy):
         answer = bundle.predict(given)[0]
@@ -164,7 +164,7 @@ def test_pixels_of_another_shape_or_type_are_refused(tiny: Path, pixels: np.ndar
 
 
 def test_arrays_beyond_the_limits_fail(tiny: Path) -> None:
-    bundle = Bundle.load(tiny, limits=ImageLimits(max_pixels=5000))
+    bundle = Bundle.load(tiny, rules=ImageRules(max_pixels=5000))
     answers = bundle.predict([np.zeros((100, 100, 3), np.uint8), np.zeros((4, 50, 3), np.uint8), solid(RED)])
     assert labels(answers) == ["too_many_pixels", "bad_input", "red"]
 

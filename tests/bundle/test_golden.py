@@ -22,7 +22,7 @@ from graft.bundle.golden import (
 from graft.bundle.records import Golden
 from graft.core.errors import BadInput, IntegrityProblem
 from graft.data.images import load_pixels
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 from tests.bundle.making import SIDE, colour_classifier, install_tiny, tiny_program, tiny_weights
 
 GOLDEN = Golden(
@@ -68,7 +68,7 @@ SKEWS: dict[str, Callable[[], np.ndarray]] = {
 @pytest.mark.parametrize("geometry", ["squash", "crop"])
 @pytest.mark.parametrize("side", SIDES)
 def test_the_own_photo_passes(side: int, geometry: str) -> None:
-    pixels = load_pixels(PHOTO.read_bytes(), side_pixels=side, geometry=geometry, limits=ImageLimits())
+    pixels = load_pixels(PHOTO.read_bytes(), side_pixels=side, geometry=geometry, rules=ImageRules())
     check_photo(PHOTO.read_bytes(), pixels, geometry)
 
 
@@ -82,14 +82,14 @@ def test_another_way_of_decoding_or_resizing_is_caught(skew: str) -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize(("made", "used"), [("squash", "crop"), ("crop", "squash")])
 def test_another_geometry_is_caught(side: int, made: str, used: str) -> None:
-    pixels = load_pixels(PHOTO.read_bytes(), side_pixels=side, geometry=made, limits=ImageLimits())
+    pixels = load_pixels(PHOTO.read_bytes(), side_pixels=side, geometry=made, rules=ImageRules())
     with pytest.raises(IntegrityProblem):
         check_photo(PHOTO.read_bytes(), pixels, used)
 
 
 def test_a_level_here_and_there_passes() -> None:
     """Versions of one decoder differ so."""
-    pixels = load_pixels(PHOTO.read_bytes(), side_pixels=96, geometry="squash", limits=ImageLimits()).copy()
+    pixels = load_pixels(PHOTO.read_bytes(), side_pixels=96, geometry="squash", rules=ImageRules()).copy()
     pixels[::4, ::3] = np.clip(pixels[::4, ::3].astype(int) + 2, 0, 255)
     check_photo(PHOTO.read_bytes(), pixels, "squash")
 

@@ -8,11 +8,11 @@ import numpy as np
 from graft.core.progress import SilentProgress
 from graft.data.images import encode_png
 from graft.data.manifest import build_manifest
-from graft.data.records import ImageLimits, Manifest
+from graft.data.records import ImageRules, Manifest
 from graft.data.scan import Scan, scan
 from graft.data.sources import read_source
 
-LIMITS = ImageLimits()
+RULES = ImageRules()
 
 
 def photo_bytes(number: int, side: int = 12) -> bytes:
@@ -33,7 +33,7 @@ def make_folder(root: Path, counts: Mapping[str, int], *, first: int = 0) -> Pat
 
 
 def scanned(data: Path, **options: object) -> Scan:
-    settings = {"limits": LIMITS, "on_bad": "quarantine", "progress": SilentProgress(), "workers": 2, "cache": None}
+    settings = {"rules": RULES, "on_bad": "quarantine", "progress": SilentProgress(), "workers": 2, "cache": None}
     return scan(read_source(data), **{**settings, **options})
 
 

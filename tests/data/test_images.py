@@ -10,7 +10,7 @@ from PIL import Image
 
 from graft.core.errors import ImageRefused
 from graft.data import images
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 from tests.hostile.image_kinds import (
     HEIGHT,
     WIDTH,
@@ -26,7 +26,7 @@ from tests.hostile.image_kinds import (
     ycck,
 )
 
-LIMITS = ImageLimits()
+RULES = ImageRules()
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def random() -> np.random.Generator:
 
 
 def decoded(data: bytes) -> np.ndarray:
-    return images.decode(data, limits=LIMITS)
+    return images.decode(data, rules=RULES)
 
 
 def over_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -99,7 +99,7 @@ def test_cmyk_agrees_with_the_inks(random: np.random.Generator) -> None:
     stored = np.asarray(Image.open(io.BytesIO(data))).astype(float)
     expected = (255 - stored[..., :3]) * (255 - stored[..., 3:]) / 255
     np.testing.assert_allclose(decoded(data), expected, atol=1)
-    assert images.check(data, limits=LIMITS).mode == "CMYK"
+    assert images.check(data, rules=RULES).mode == "CMYK"
 
 
 def test_ycck_agrees_with_the_inks(random: np.random.Generator) -> None:
@@ -154,8 +154,8 @@ def test_packed_sixteen_bit_rgb_tiff(random: np.random.Generator) -> None:
 
 
 def test_data_of_twelve_bits_is_noticed(random: np.random.Generator) -> None:
-    assert "low_range" in images.check(deep_png(deep_picture(random, 3, 4_095), 2), limits=LIMITS).flags
-    assert "low_range" not in images.check(deep_png(deep_picture(random, 3), 2), limits=LIMITS).flags
+    assert "low_range" in images.check(deep_png(deep_picture(random, 3, 4_095), 2), rules=RULES).flags
+    assert "low_range" not in images.check(deep_png(deep_picture(random, 3), 2), rules=RULES).flags
 
 
 def exif_of(orientation: object) -> bytes:
@@ -183,7 +183,7 @@ def test_all_orientations_give_the_same_array(random: np.random.Generator, kind:
     stored = np.ascontiguousarray(_STORED_AS[orientation](upright))
     data = saved(stored, kind, lossless=True, exif=exif_of(orientation))
     np.testing.assert_array_equal(decoded(data), upright)
-    facts = images.check(data, limits=LIMITS)
+    facts = images.check(data, rules=RULES)
     assert (facts.width, facts.height, facts.orientation) == (WIDTH, HEIGHT, orientation)
 
 
@@ -193,7 +193,7 @@ def test_orientation_of_a_jpeg_scaled_or_not(random: np.random.Generator, orient
     stored = np.ascontiguousarray(_STORED_AS[orientation](upright))
     data = saved(stored, "JPEG", quality=100, subsampling=0, exif=exif_of(orientation))
     assert np.abs(decoded(data).astype(int) - upright).mean() < 2
-    small = images.load_pixels(data, side_pixels=32, geometry="squash", limits=LIMITS)
+    small = images.load_pixels(data, side_pixels=32, geometry="squash", rules=RULES)
     assert np.abs(small.astype(int) - images.resize(upright, 32, "squash")).mean() < 2
 
 
@@ -203,12 +203,12 @@ def test_orientation_after_the_pixels_of_a_png() -> None:
     end = len(plain) - 12
     data = plain[:end] + chunk(b"eXIf", exif_of(6).removeprefix(b"Exif\x00\x00")) + plain[end:]
     np.testing.assert_array_equal(decoded(data), repeated(np.rot90(pixels, -1)))
-    assert images.check(data, limits=LIMITS).orientation == 6
+    assert images.check(data, rules=RULES).orientation == 6
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])
 def test_a_senseless_orientation_is_none(random: np.random.Generator, orientation: int) -> None:
-    facts = images.check(jpeg(random, exif=exif_of(orientation)), limits=LIMITS)
+    facts = images.check(jpeg(random, exif=exif_of(orientation)), rules=RULES)
     assert (facts.orientation, facts.width) == (1, WIDTH)
 
 
@@ -228,7 +228,7 @@ def test_an_srgb_profile_changes_nothing(random: np.random.Generator) -> None:
     pixels = picture(random)
     data = saved(pixels, "PNG", icc_profile=profile)
     np.testing.assert_array_equal(decoded(data), pixels)
-    assert images.check(data, limits=LIMITS).flags == ()
+    assert images.check(data, rules=RULES).flags == ()
 
 
 @pytest.mark.parametrize("space", [b"GRAY", b"CMYK", b"Lab "])
@@ -236,20 +236,20 @@ def test_a_profile_of_another_space_is_left_aside(random: np.random.Generator, s
     profile = linear_profile().replace(b"RGB XYZ ", space + b"XYZ ")
     data = saved(picture(random), "PNG", icc_profile=profile)
     np.testing.assert_array_equal(decoded(data), picture(np.random.default_rng(7)))
-    assert images.check(data, limits=LIMITS).flags == ("icc_profile_ignored",)
+    assert images.check(data, rules=RULES).flags == ("icc_profile_ignored",)
 
 
 def test_limits_hold_exactly(random: np.random.Generator) -> None:
     data = jpeg(random)
-    images.check(data, limits=ImageLimits(max_pixels=WIDTH * HEIGHT, min_side_pixels=HEIGHT))
-    for limits, code in [
-        (ImageLimits(max_pixels=WIDTH * HEIGHT - 1), "too_many_pixels"),
-        (ImageLimits(min_side_pixels=HEIGHT + 1), "too_small"),
-        (ImageLimits(max_bytes=len(data) - 1), "too_many_bytes"),
+    images.check(data, rules=ImageRules(max_pixels=WIDTH * HEIGHT, min_side_pixels=HEIGHT))
+    for rules, code in [
+        (ImageRules(max_pixels=WIDTH * HEIGHT - 1), "too_many_pixels"),
+        (ImageRules(min_side_pixels=HEIGHT + 1), "too_small"),
+        (ImageRules(max_bytes=len(data) - 1), "too_many_bytes"),
     ]:
         for open_it in (images.check, images.decode):
             with pytest.raises(ImageRefused) as caught:
-                open_it(data, limits=limits)
+                open_it(data, rules=rules)
             assert caught.value.code == code
 
 
@@ -271,13 +271,13 @@ def test_crop_takes_the_central_square() -> None:
 @pytest.mark.parametrize("geometry", ["squash", "crop"])
 def test_a_sliver_takes_little_memory(geometry: str) -> None:
     data = saved(np.zeros((8, 60_000, 3), np.uint8), "JPEG")
-    assert images.load_pixels(data, side_pixels=224, geometry=geometry, limits=LIMITS).shape == (224, 224, 3)
+    assert images.load_pixels(data, side_pixels=224, geometry=geometry, rules=RULES).shape == (224, 224, 3)
 
 
 @pytest.mark.parametrize("geometry", ["squash", "crop"])
 def test_load_pixels_is_decode_then_resize(random: np.random.Generator, geometry: str) -> None:
     for data in (jpeg(random), saved(picture(random, 4), "PNG"), deep_png(deep_picture(random, 3), 2)):
-        got = images.load_pixels(data, side_pixels=24, geometry=geometry, limits=LIMITS)
+        got = images.load_pixels(data, side_pixels=24, geometry=geometry, rules=RULES)
         np.testing.assert_array_equal(got, images.resize(decoded(data), 24, geometry))
 
 
@@ -286,7 +286,7 @@ def test_a_wrong_preprocessing_would_be_seen(random: np.random.Generator, swap: 
     """Sabotage: each of the classic mistakes moves pixels by more than any tolerance in use."""
     stored = picture(random, width=90)
     data = saved(stored, "PNG", exif=exif_of(6))
-    right = images.load_pixels(data, side_pixels=24, geometry="squash", limits=LIMITS).astype(int)
+    right = images.load_pixels(data, side_pixels=24, geometry="squash", rules=RULES).astype(int)
     upright = Image.fromarray(decoded(data))
     wrong = {
         "channels": lambda: right[..., ::-1],
@@ -302,23 +302,23 @@ def test_a_wrong_preprocessing_would_be_seen(random: np.random.Generator, swap: 
 def test_scaled_decoding_keeps_both_sides_long_enough(side: int, shrink: int) -> None:
     width, height = side * (1 + shrink), side * (2 + shrink)
     data = saved(np.zeros((height, width, 3), np.uint8), "JPEG")
-    scaled = images.decode(data, limits=LIMITS, at_least_pixels=side)
+    scaled = images.decode(data, rules=RULES, at_least_pixels=side)
     assert min(scaled.shape[:2]) >= min(side, width, height)
-    assert images.decode(data, limits=LIMITS).shape == (height, width, 3)
+    assert images.decode(data, rules=RULES).shape == (height, width, 3)
 
 
 def test_scaled_decoding_changes_little(random: np.random.Generator) -> None:
     pixels = picture(random, width=1_600, height=1_200)
     data = saved(pixels, "JPEG", quality=95, subsampling=0)
-    fast = images.load_pixels(data, side_pixels=128, geometry="squash", limits=LIMITS).astype(int)
+    fast = images.load_pixels(data, side_pixels=128, geometry="squash", rules=RULES).astype(int)
     exact = images.resize(decoded(data), 128, "squash")
-    assert images.decode(data, limits=LIMITS, at_least_pixels=256).shape == (300, 400, 3)
+    assert images.decode(data, rules=RULES, at_least_pixels=256).shape == (300, 400, 3)
     assert np.abs(fast - exact).mean() < 1.5
 
 
 def test_thumbnail_is_a_small_clean_jpeg(random: np.random.Generator) -> None:
     data = saved(picture(random, 4, width=300, height=150), "PNG", exif=exif_of(6), icc_profile=linear_profile())
-    with Image.open(io.BytesIO(images.thumbnail(data, 64, limits=LIMITS))) as image:
+    with Image.open(io.BytesIO(images.thumbnail(data, 64, rules=RULES))) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (32, 64))
         assert not {"exif", "icc_profile"} & set(image.info)
 
@@ -337,6 +337,6 @@ def test_a_message_tells_no_memory_address() -> None:
     data = bytearray(saved(np.zeros((9, 9), np.uint8), "PNG"))
     data[29] ^= 1
     with pytest.raises(ImageRefused) as caught:
-        images.check(bytes(data), limits=LIMITS)
+        images.check(bytes(data), rules=RULES)
     assert caught.value.code == "corrupt"
     assert "0x" not in str(caught.value)

@@ -8,14 +8,14 @@ import pytest
 from graft.core.errors import ImageRefused
 from graft.data import reading
 from graft.data.reading import read_bytes
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 
-LIMITS = ImageLimits(max_bytes=100)
+RULES = ImageRules(max_bytes=100)
 
 
 def code_of(path: Path, root: Path | None = None) -> str:
     with pytest.raises(ImageRefused) as caught:
-        read_bytes(path, limits=LIMITS, root=root)
+        read_bytes(path, rules=RULES, root=root)
     return caught.value.code
 
 
@@ -23,15 +23,15 @@ def test_content_and_limit(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for size in (0, 1, 100):
         path.write_bytes(b"x" * size)
-        assert read_bytes(path, limits=LIMITS) == b"x" * size
+        assert read_bytes(path, rules=RULES) == b"x" * size
     path.write_bytes(b"x" * 101)
     assert code_of(path) == "too_many_bytes"
 
 
 def test_a_file_that_grows_meanwhile_is_cut_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"x" * 500)
-    monkeypatch.setattr(reading, "refuse_bytes", lambda count, limits: None)
-    assert len(read_bytes(tmp_path / "a", limits=LIMITS)) == 101  # which the decoder's own check then refuses
+    monkeypatch.setattr(reading, "refuse_bytes", lambda count, rules: None)
+    assert len(read_bytes(tmp_path / "a", rules=RULES)) == 101  # which the decoder's own check then refuses
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_links_and_dots(tmp_path: Path) -> None:
         (root / "dangling").symlink_to(root / "nothing")
     except OSError:
         pytest.skip("this system does not let us make links")
-    assert read_bytes(root / "in", limits=LIMITS, root=root) == b"g"
+    assert read_bytes(root / "in", rules=RULES, root=root) == b"g"
     assert code_of(root / "out", root) == "outside_root"
     assert code_of(root / "folder_out" / "secret", root) == "outside_root"
     assert code_of(root / "inner" / ".." / ".." / "secret", root) == "outside_root"
     assert code_of(tmp_path / "secret", root) == "outside_root"
     assert code_of(root / "circle", root) == "unreadable"
     assert code_of(root / "dangling", root) == "not_found"
-    assert read_bytes(root / "out", limits=LIMITS) == b"s"  # without a root, links are the caller's affair
+    assert read_bytes(root / "out", rules=RULES) == b"s"  # without a root, links are the caller's affair
 
 
 def test_a_root_that_is_a_link_itself(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_root_that_is_a_link_itself(tmp_path: Path) -> None:
         (tmp_path / "link").symlink_to(tmp_path / "real")
     except OSError:
         pytest.skip("this system does not let us make links")
-    assert read_bytes(tmp_path / "link" / "a", limits=LIMITS, root=tmp_path / "link") == b"a"
+    assert read_bytes(tmp_path / "link" / "a", rules=RULES, root=tmp_path / "link") == b"a"
 
 
 def test_an_unreadable_file_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,5 +98,5 @@ def test_an_unreadable_file_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "open", deny)  # the tests may run as a user to whom nothing is forbidden
     with pytest.raises(ImageRefused, match="Permission denied") as caught:
-        read_bytes(tmp_path / "a", limits=LIMITS)
+        read_bytes(tmp_path / "a", rules=RULES)
     assert caught.value.code == "unreadable"

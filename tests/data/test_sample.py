@@ -10,7 +10,7 @@ from graft.data import sample
 from graft.data.images import decode
 from graft.data.sample import write_digits_sample
 from graft.data.sources import read_source
-from tests.data.folders import LIMITS
+from tests.data.folders import RULES
 
 
 def test_ten_classes_of_digits(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_ten_classes_of_digits(tmp_path: Path) -> None:
     counts = Counter(entry.label for entry in source.entries)
     assert sum(counts.values()) == 1_797
     assert min(counts.values()) > 170
-    pixels = decode((folder / source.entries[0].path).read_bytes(), limits=LIMITS)
+    pixels = decode((folder / source.entries[0].path).read_bytes(), rules=RULES)
     assert pixels.shape == (32, 32, 3)
     assert pixels.max() == 255  # paper
     assert pixels.min() < 60  # ink

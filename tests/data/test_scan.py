@@ -9,7 +9,7 @@ from graft.core.errors import BadInput
 from graft.core.progress import SilentProgress, SilentStage
 from graft.data import images
 from graft.data import scan as scan_module
-from tests.data.folders import LIMITS, make_folder, photo_bytes, scanned
+from tests.data.folders import RULES, make_folder, photo_bytes, scanned
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_other_limits_or_another_decoder_are_not_remembered(
     cache = tmp_path / "cache"
     scanned(folder, cache=cache)
     with pytest.raises(BadInput, match="too_small"):
-        scanned(folder, cache=cache, limits=images.ImageLimits(min_side_pixels=13))
+        scanned(folder, cache=cache, rules=images.ImageRules(min_side_pixels=13))
     decoded: list[bytes] = []
     monkeypatch.setattr(
         scan_module, "check", lambda data, **options: decoded.append(data) or images.check(data, **options)
@@ -143,7 +143,7 @@ def test_progress_counts_every_file(folder: Path) -> None:
 
 
 def test_limits_travel_with_the_scan(folder: Path) -> None:
-    assert scanned(folder).limits == LIMITS
+    assert scanned(folder).rules == RULES
 
 
 def test_the_real_folders(shared: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from graft.core.errors import IntegrityProblem
 from graft.data import images, stream
 from graft.data.records import Manifest, Photo
-from tests.data.folders import LIMITS, make_folder, manifest_of
+from tests.data.folders import RULES, make_folder, manifest_of
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def batches(root: Path, photos: Sequence[Photo], *, workers: int = 3, batch_imag
         photos,
         side_pixels=side_pixels,
         geometry="squash",
-        limits=LIMITS,
+        rules=RULES,
         batch_images=batch_images,
         workers=workers,
     )
@@ -46,7 +46,7 @@ def test_all_photos_in_order(root: Path, manifest: Manifest, workers: int, batch
         assert pixels.dtype == np.uint8
         for row, got in zip(rows, pixels, strict=True):
             data = (root / photos[row].path).read_bytes()
-            expected = images.load_pixels(data, side_pixels=10, geometry="squash", limits=LIMITS)
+            expected = images.load_pixels(data, side_pixels=10, geometry="squash", rules=RULES)
             np.testing.assert_array_equal(got, expected)
 
 

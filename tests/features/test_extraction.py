@@ -17,7 +17,7 @@ from graft.core.hashing import sha256_bytes
 from graft.core.progress import SilentProgress
 from graft.core.records import record_hash
 from graft.data.images import load_pixels
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 from graft.features import extraction
 from graft.features.engines import open_engine, run_pixels
 from graft.features.extraction import extract
@@ -26,7 +26,7 @@ from graft.features.table import as_stored
 from tests.features.samples import OUTPUTS, SIDE, photo_record, sprout, write_photos
 
 ROOT = Path(__file__).parents[2]
-LIMITS = ImageLimits()
+RULES = ImageRules()
 COUNT = 21  # two full batches and a padded one
 
 
@@ -42,7 +42,7 @@ class Scene:
             "store": self.store,
             "scratch": folder / "scratch",
             "cache": cache,
-            "limits": LIMITS,
+            "rules": RULES,
             "workers": 2,
             "threads": 2,
             "progress": SilentProgress(),
@@ -74,7 +74,7 @@ def same(first, second):
 def by_hand(scene, geometry="squash"):
     """The rows as an engine gives them for pixels that were decoded outside of the stream."""
     loaded = [
-        load_pixels((scene.root / each.path).read_bytes(), side_pixels=SIDE, geometry=geometry, limits=LIMITS)
+        load_pixels((scene.root / each.path).read_bytes(), side_pixels=SIDE, geometry=geometry, rules=RULES)
         for each in scene.photos
     ]
     with open_engine(scene.program, scene.weights, threads=2, cache=scene.options["cache"]) as engine:

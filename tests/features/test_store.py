@@ -188,6 +188,7 @@ def test_everything_a_value_depends_on_is_in_the_key():
     changes = {
         "backbone": "vgg16",
         "weights_sha256": "b" * 64,
+        "top_sha256": "c" * 64,
         "side_pixels": 65,
         "preprocessing": Preprocessing(geometry="crop"),
         "outputs": (Output(layer="head_relu", pooling="none"),),

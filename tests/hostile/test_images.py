@@ -17,7 +17,7 @@ import pytest
 from graft.core.errors import ImageRefused
 from graft.data import images
 from graft.data.containers import read_container
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 from tests.hostile.image_kinds import (
     BAD,
     BOMBS,
@@ -33,21 +33,21 @@ from tests.hostile.image_kinds import (
     raw_png,
 )
 
-LIMITS = ImageLimits()
+RULES = ImageRules()
 VARIANTS = 3
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def outcome(data: bytes, name: str = "") -> tuple[str, tuple[str, ...]]:
     try:
-        return "", images.check(data, limits=LIMITS, name=name).flags
+        return "", images.check(data, rules=RULES, name=name).flags
     except ImageRefused as refusal:
         return refusal.code, ()
 
 
 def pixels_code(data: bytes) -> str:
     try:
-        images.load_pixels(data, side_pixels=24, geometry="squash", limits=LIMITS)
+        images.load_pixels(data, side_pixels=24, geometry="squash", rules=RULES)
     except ImageRefused as refusal:
         return refusal.code
     return ""
@@ -69,8 +69,8 @@ def test_every_kind_has_its_promised_outcome(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", GOOD, ids=lambda kind: kind.name)
 def test_accepted_images_have_the_size_and_pixels_they_claim(kind: Kind) -> None:
     data = kind.make(np.random.default_rng(0))
-    facts = images.check(data, limits=LIMITS)
-    rgb = images.decode(data, limits=LIMITS)
+    facts = images.check(data, rules=RULES)
+    rgb = images.decode(data, rules=RULES)
     assert (facts.width, facts.height, facts.bytes) == (WIDTH, HEIGHT, len(data))
     assert rgb.shape == (HEIGHT, WIDTH, 3)
     assert rgb.dtype == np.uint8
@@ -105,9 +105,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_a_pillow_warning_about_bombs_is_a_refusal() -> None:
-    large = ImageLimits(max_pixels=2_000_000_000)
+    large = ImageRules(max_pixels=2_000_000_000)
     with pytest.raises(ImageRefused) as caught:
-        images.check(raw_png(20_000, 20_000, 1, 0, bytes(40)), limits=large)
+        images.check(raw_png(20_000, 20_000, 1, 0, bytes(40)), rules=large)
     assert caught.value.code == "too_many_pixels"
 
 
@@ -154,10 +154,10 @@ def test_neither_verify_nor_load_alone_would_do(monkeypatch: pytest.MonkeyPatch)
 def test_too_many_bytes_is_said_before_decoding(opened: list[tuple[str, ...] | None]) -> None:
     data = jpeg(np.random.default_rng(0))
     with pytest.raises(ImageRefused) as caught:
-        images.check(data, limits=ImageLimits(max_bytes=len(data) - 1))
+        images.check(data, rules=ImageRules(max_bytes=len(data) - 1))
     assert caught.value.code == "too_many_bytes"
     assert opened == []
-    images.check(data, limits=ImageLimits(max_bytes=len(data)))
+    images.check(data, rules=ImageRules(max_bytes=len(data)))
 
 
 def mutate(data: bytes, other: bytes, random: np.random.Generator) -> bytes:

@@ -13,7 +13,7 @@ from graft.data.inspection import inspect_manifest
 from graft.data.records import Manifest
 from graft.data.scan import Scan
 from graft.data.stream import stream_pixels
-from tests.data.folders import LIMITS, make_folder, manifest_of, photo_bytes, scanned
+from tests.data.folders import RULES, make_folder, manifest_of, photo_bytes, scanned
 from tests.hostile.image_kinds import BAD, GOOD
 
 pytestmark = pytest.mark.timeout(120)
@@ -66,7 +66,7 @@ def test_odd_names_are_names(root: Path, name: str) -> None:
     assert from_json(Manifest, to_json(manifest), source="") == manifest
     inspect_manifest(manifest)
     photos = [photo for photo in manifest.photos if photo.path == path]
-    options = {"side_pixels": 8, "geometry": "crop", "limits": LIMITS, "batch_images": 1, "workers": 1}
+    options = {"side_pixels": 8, "geometry": "crop", "rules": RULES, "batch_images": 1, "workers": 1}
     assert len(list(stream_pixels(root, photos, **options))) == 1
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 
 from graft.core.records import record
 
@@ -52,6 +52,9 @@ class BackboneRecord:
     width: int  # channels of the last feature map
     taps: tuple[str, ...]  # layer names, from the input upwards
     tap_widths: tuple[int, ...]
+    imagenet_top1: Annotated[float, Interval(gt=0, lt=1)] | None = None  # as published with the weights; None: unknown
+    multiply_adds: Annotated[int, Ge(1)] | None = None  # for one image of `side_pixels`, without top
+    cut_tensors: Literal[1, 2] = 1  # live tensors at a cut: NASNet's cells read the two cells below them
     licence: str  # of code and weights, in one line for people
     paper: str
     weights: tuple[WeightsSource, ...] = ()

@@ -41,6 +41,7 @@ class WeightsFile:
     path: Path
     prefix: str
     sha256: str
+    top: "WeightsFile | None" = None  # the tensors of the network's own classifier, a file of their own
 
 
 @contextmanager

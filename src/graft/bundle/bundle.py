@@ -21,7 +21,7 @@ from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.hashing import sha256_file
 from graft.data.images import load_pixels, read_bytes, resize
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 from graft.features.engines import Engine, best_precision, open_engine, run_pixels
 from graft.features.records import Output, Precision, Program
 from graft.training.linear import features_matrix, probabilities
@@ -90,7 +90,7 @@ class Bundle:
     precision: Precision
     cache: Path
     threads: int
-    limits: ImageLimits
+    rules: ImageRules
     _classifier: LinearClassifier = field(repr=False)
     _photo: bytes = field(repr=False)
     _golden_pixels: np.ndarray = field(repr=False)
@@ -107,7 +107,7 @@ class Bundle:
         threads: int | None = None,
         check: bool = True,
         precision: Precision | None = None,
-        limits: ImageLimits | None = None,
+        rules: ImageRules | None = None,
     ) -> Self:
         """Read a bundle strictly and, with `check`, let it reproduce its golden examples.
 
@@ -125,7 +125,7 @@ class Bundle:
             precision=_precision_here(manifest, precision),
             cache=cache or machine.cache_directory(),
             threads=threads or machine.threads(),
-            limits=limits or ImageLimits(),
+            rules=rules or ImageRules(),
             _classifier=_classifier(manifest, arrays),
             _photo=arrays["golden/photo"].tobytes(),
             _golden_pixels=arrays["golden/pixels"],
@@ -232,10 +232,10 @@ class Bundle:
     def _pixels(self, item: Input) -> np.ndarray:
         side, geometry = self.manifest.side_pixels, self.manifest.preprocessing.geometry
         if isinstance(item, np.ndarray):
-            _check_array(item, self.limits)
+            _check_array(item, self.rules)
             return item if item.shape[:2] == (side, side) else resize(item, side, geometry)
-        data = item if isinstance(item, bytes) else read_bytes(Path(item), limits=self.limits)
-        return load_pixels(data, side_pixels=side, geometry=geometry, limits=self.limits)
+        data = item if isinstance(item, bytes) else read_bytes(Path(item), rules=self.rules)
+        return load_pixels(data, side_pixels=side, geometry=geometry, rules=self.rules)
 
     def _pixels_or_failure(self, item: Input) -> np.ndarray | Failure:
         try:
@@ -293,13 +293,11 @@ def _precision_here(manifest: BundleManifest, wanted: Precision | None) -> Preci
     return wanted
 
 
-def _check_array(rgb: np.ndarray, limits: ImageLimits) -> None:
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < limits.min_side_pixels:
+def _check_array(rgb: np.ndarray, rules: ImageRules) -> None:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < rules.min_side_pixels:
         raise BadInput(
-            f"an array must have shape (height, width, 3), type uint8 and sides of at least {limits.min_side_pixels}, "
+            f"an array must have shape (height, width, 3), type uint8 and sides of at least {rules.min_side_pixels}, "
             f"got {rgb.shape} {rgb.dtype}"
         )
-    if rgb.shape[0] * rgb.shape[1] > limits.max_pixels:
-        raise BadInput(
-            f"an array must have at most {limits.max_pixels} pixels, got {rgb.shape}", code="too_many_pixels"
-        )
+    if rgb.shape[0] * rgb.shape[1] > rules.max_pixels:
+        raise BadInput(f"an array must have at most {rules.max_pixels} pixels, got {rgb.shape}", code="too_many_pixels")

@@ -13,7 +13,7 @@ from graft.backbones.weights import WeightsFile
 from graft.bundle.records import Golden
 from graft.core.errors import BadInput, GraftError, IntegrityProblem
 from graft.data.images import load_pixels
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 from graft.features.engines import open_engine, run_pixels
 from graft.features.records import Output, Precision, Program
 from graft.training.linear import features_matrix, probabilities
@@ -58,7 +58,7 @@ def make_golden(
         raise BadInput(f"golden photos must be at most 63, got {len(pixels)}")
     photo = PHOTO.read_bytes()
     own = load_pixels(
-        photo, side_pixels=program.side_pixels, geometry=program.preprocessing.geometry, limits=ImageLimits()
+        photo, side_pixels=program.side_pixels, geometry=program.preprocessing.geometry, rules=ImageRules()
     )
     pixels = np.concatenate([own[None], pixels]) if len(pixels) else own[None]
 
@@ -108,7 +108,7 @@ def check_photo(photo: bytes, expected: np.ndarray, geometry: Geometry) -> None:
     `expected` is `(side, side, 3)` uint8: what the photo's bytes gave when the bundle was made.
     """
     try:
-        pixels = load_pixels(photo, side_pixels=len(expected), geometry=geometry, limits=ImageLimits())
+        pixels = load_pixels(photo, side_pixels=len(expected), geometry=geometry, rules=ImageRules())
     except GraftError as error:
         raise IntegrityProblem(
             f"The golden photo must decode, got: {error.message}", hint=error.hint, code="golden_mismatch"

@@ -42,7 +42,7 @@ from PIL import (  # the plug-ins by name: otherwise the first odd file makes Pi
 from graft.core.errors import ImageRefused, ResourceProblem
 from graft.data.containers import Container, read_container
 from graft.data.reading import read_bytes, refuse_bytes
-from graft.data.records import ImageFacts, ImageLimits
+from graft.data.records import ImageFacts, ImageRules
 
 __all__ = [
     "DECODER_VERSION",
@@ -121,9 +121,9 @@ def decoder_identity() -> str:
     return ", ".join(parts)
 
 
-def check(data: bytes, *, limits: ImageLimits, name: str = "") -> ImageFacts:
+def check(data: bytes, *, rules: ImageRules, name: str = "") -> ImageFacts:
     """Decode the whole of an image and say what it is; raises `ImageRefused`. `name` is only compared with the kind."""
-    loaded = _load(data, limits, at_least_pixels=1)
+    loaded = _load(data, rules, at_least_pixels=1)
     width, height = loaded.container.width, loaded.container.height
     if loaded.orientation >= 5:
         width, height = height, width
@@ -144,12 +144,12 @@ def mismatch_flags(name: str, kind: str) -> tuple[str, ...]:
     return ("extension_mismatch",) if _SUFFIXES.get(PurePath(name).suffix.lower(), kind) != kind else ()
 
 
-def decode(data: bytes, *, limits: ImageLimits, at_least_pixels: int | None = None) -> np.ndarray:
+def decode(data: bytes, *, rules: ImageRules, at_least_pixels: int | None = None) -> np.ndarray:
     """The pixels of an image: (height, width, 3) uint8 RGB, upright; raises `ImageRefused`.
 
     With `at_least_pixels` a large JPEG may come back at 1/2, 1/4 or 1/8 of its size, both sides at least that long.
     """
-    return np.array(_load(data, limits, at_least_pixels=at_least_pixels).image)
+    return np.array(_load(data, rules, at_least_pixels=at_least_pixels).image)
 
 
 def resize(rgb: np.ndarray, side_pixels: int, geometry: Geometry) -> np.ndarray:
@@ -161,18 +161,18 @@ def resize(rgb: np.ndarray, side_pixels: int, geometry: Geometry) -> np.ndarray:
     return np.array(_resized(Image.fromarray(np.ascontiguousarray(rgb)), side_pixels, geometry))
 
 
-def load_pixels(data: bytes, *, side_pixels: int, geometry: Geometry, limits: ImageLimits) -> np.ndarray:
+def load_pixels(data: bytes, *, side_pixels: int, geometry: Geometry, rules: ImageRules) -> np.ndarray:
     """Decode and resize: (side, side, 3) uint8 RGB. The one path from a file to what a network sees."""
     at_least = SCALED_DECODING_MARGIN * side_pixels
     if geometry == "crop":
         at_least = round(at_least / CROP_SHARE)
-    image = _load(data, limits, at_least_pixels=at_least).image
+    image = _load(data, rules, at_least_pixels=at_least).image
     return np.array(_resized(image, side_pixels, geometry))
 
 
-def thumbnail(data: bytes, side_pixels: int, *, limits: ImageLimits) -> bytes:
+def thumbnail(data: bytes, side_pixels: int, *, rules: ImageRules) -> bytes:
     """A small JPEG of the whole picture, its longer side at most `side_pixels`, without any metadata."""
-    image = _load(data, limits, at_least_pixels=SCALED_DECODING_MARGIN * side_pixels).image
+    image = _load(data, rules, at_least_pixels=SCALED_DECODING_MARGIN * side_pixels).image
     image.thumbnail((side_pixels, side_pixels), Image.Resampling.BICUBIC, reducing_gap=None)
     image.info.clear()
     file = io.BytesIO()
@@ -187,12 +187,12 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _load(data: bytes, limits: ImageLimits, *, at_least_pixels: int | None) -> _Loaded:
+def _load(data: bytes, rules: ImageRules, *, at_least_pixels: int | None) -> _Loaded:
     """The whole way from bytes to upright RGB; every refusal of an image is raised here or in `read_container`."""
-    if len(data) > limits.max_bytes:
-        refuse_bytes(len(data), limits)
+    if len(data) > rules.max_bytes:
+        refuse_bytes(len(data), rules)
     container = read_container(data)
-    _check_size(container.width, container.height, limits)
+    _check_size(container.width, container.height, rules)
     if container.truncated:
         raise ImageRefused("The image must be whole, got one that ends too early.", code="truncated")
     with _coded_refusals():
@@ -202,7 +202,7 @@ def _load(data: bytes, limits: ImageLimits, *, at_least_pixels: int | None) -> _
             with _open(data, container) as image:
                 image.verify()
         with _open(data, container) as image:
-            _check_size(image.width, image.height, limits)  # should a decoder read another size than we did
+            _check_size(image.width, image.height, rules)  # should a decoder read another size than we did
             if at_least_pixels is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
                 image.draft(None, (at_least_pixels, at_least_pixels))
             return _convert(image, data, container)
@@ -212,16 +212,16 @@ def _open(data: bytes, container: Container) -> ImageFile.ImageFile:
     return Image.open(io.BytesIO(data), formats=(container.format,))
 
 
-def _check_size(width: int, height: int, limits: ImageLimits) -> None:
-    if width * height > limits.max_pixels:
+def _check_size(width: int, height: int, rules: ImageRules) -> None:
+    if width * height > rules.max_pixels:
         raise ImageRefused(
-            f"The image must have at most {limits.max_pixels} pixels, got {width}×{height}.",
+            f"The image must have at most {rules.max_pixels} pixels, got {width}×{height}.",
             hint="Make it smaller.",
             code="too_many_pixels",
         )
-    if min(width, height) < limits.min_side_pixels:
+    if min(width, height) < rules.min_side_pixels:
         raise ImageRefused(
-            f"Each side must have at least {limits.min_side_pixels} pixels, got {width}×{height}.", code="too_small"
+            f"Each side must have at least {rules.min_side_pixels} pixels, got {width}×{height}.", code="too_small"
         )
 
 

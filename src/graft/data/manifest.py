@@ -42,7 +42,7 @@ def build_manifest(scan: Scan, *, fractions: Fractions, seed: int, split_from: M
         split_origin="made" if given is None else "given",
         split_fractions=shares,
         seed=seed,
-        limits=scan.limits,
+        rules=scan.rules,
     )
 
 

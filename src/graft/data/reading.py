@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from graft.core.errors import ImageRefused
-from graft.data.records import ImageLimits
+from graft.data.records import ImageRules
 
 
-def read_bytes(path: Path, *, limits: ImageLimits, root: Path | None = None) -> bytes:
+def read_bytes(path: Path, *, rules: ImageRules, root: Path | None = None) -> bytes:
     """The content of a regular file, never waiting on a pipe and never reading more than the limit.
 
     Raises `ImageRefused`: `not_found`, `not_a_file`, `unreadable`, `too_many_bytes`, and with `root` `outside_root`
@@ -29,9 +29,9 @@ def read_bytes(path: Path, *, limits: ImageLimits, root: Path | None = None) -> 
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 raise ImageRefused("The path must be a file, got a pipe or device.", code="not_a_file")
-            if facts.st_size > limits.max_bytes:
-                refuse_bytes(facts.st_size, limits)
-            return _read_at_most(file, limits.max_bytes + 1)
+            if facts.st_size > rules.max_bytes:
+                refuse_bytes(facts.st_size, rules)
+            return _read_at_most(file, rules.max_bytes + 1)
     except FileNotFoundError:
         raise ImageRefused("The file must exist, got a path to nothing.", code="not_found") from None
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a circle of links
@@ -63,10 +63,10 @@ def _read_at_most(file: io.FileIO, count: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def refuse_bytes(count: int, limits: ImageLimits) -> NoReturn:
+def refuse_bytes(count: int, rules: ImageRules) -> NoReturn:
     """Refuse a file of `count` bytes."""
     raise ImageRefused(
-        f"The file must have at most {limits.max_bytes} bytes, got {count}.",
+        f"The file must have at most {rules.max_bytes} bytes, got {count}.",
         hint="Make it smaller.",
         code="too_many_bytes",
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Len
+from annotated_types import Ge, Interval, Len
 
 from graft.core.records import record
 
@@ -12,12 +12,16 @@ Sha256 = Annotated[str, Len(64, 64)]
 
 
 @record
-class ImageLimits:
-    """What an image may be at most, checked before anything is decoded."""
+class ImageRules:
+    """What an image may be at most, checked before anything is decoded, and how samples of 16 bits are read.
+
+    Written into the manifest and the bundle: scan, training and prediction follow the same ones.
+    """
 
     max_bytes: Annotated[int, Ge(1)] = 25_000_000
     max_pixels: Annotated[int, Ge(64)] = 50_000_000
     min_side_pixels: Annotated[int, Ge(1)] = 8
+    sixteen_bit_white: Annotated[int, Interval(ge=255, le=65_535)] = 65_535  # the sample that is white: 4095 of 12 bits
 
 
 @record
@@ -67,7 +71,8 @@ class Manifest:
     photos: tuple[Photo, ...]  # sorted by path
     quarantined: tuple[Quarantined, ...] = ()
     ignored: tuple[str, ...] = ()  # files that are no photos by name (Thumbs.db, notes.txt)
+    near_duplicates: tuple[tuple[str, ...], ...] = ()  # paths of photos that show the same picture, two or more each
     split_origin: Literal["given", "made"]
     split_fractions: tuple[float, float, float]  # train, validation, test as asked for; of given splits as found
     seed: int
-    limits: ImageLimits = ImageLimits()
+    rules: ImageRules = ImageRules()

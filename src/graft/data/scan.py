@@ -13,7 +13,7 @@ from graft.core.hashing import sha256_bytes, sha256_json
 from graft.core.progress import Progress
 from graft.core.records import from_json, record, to_json, to_value
 from graft.data.images import check, decoder_identity, mismatch_flags, read_bytes
-from graft.data.records import ImageFacts, ImageLimits, Quarantined
+from graft.data.records import ImageFacts, ImageRules, Quarantined
 from graft.data.sources import Entry, Source
 
 MAX_BAD_SHARE = 0.05  # above it something is wrong with the data as a whole, and a classifier would hide it
@@ -40,7 +40,7 @@ class Scan:
     source: Source
     good: tuple[Scanned, ...]
     quarantined: tuple[Quarantined, ...]
-    limits: ImageLimits = ImageLimits()
+    rules: ImageRules = ImageRules()
 
 
 @record
@@ -63,7 +63,7 @@ class ScanMemory:
 def scan(
     source: Source,
     *,
-    limits: ImageLimits,
+    rules: ImageRules,
     on_bad: OnBad,
     progress: Progress,
     workers: int,
@@ -76,10 +76,10 @@ def scan(
     Raises `BadInput`: `too_many_bad` above the share `most_bad` of bad files, or at the first one with
     `on_bad="fail"`; `class_empty` where a class keeps fewer than `least_photos` good photos.
     """
-    memory_path = _memory_path(source, limits, cache)
+    memory_path = _memory_path(source, rules, cache)
     remembered = _read_memory(memory_path)
     good, bad, verdicts = [], list(source.refused), {}
-    examine = _Examine(root=source.root, limits=limits, remembered=remembered)
+    examine = _Examine(root=source.root, rules=rules, remembered=remembered)
     with progress.stage("Looking at photos", len(source.entries), "photos") as stage:
         for results in _in_threads(examine, source.entries, workers):
             for entry, sha256, verdict in results:
@@ -97,7 +97,7 @@ def scan(
     bad.sort(key=lambda item: item.path)
     _refuse_bad(bad, len(source.entries) + len(source.refused), 0.0 if on_bad == "fail" else most_bad)
     _refuse_small_classes(source, good, least_photos)
-    return Scan(source=source, good=tuple(good), quarantined=tuple(bad), limits=limits)
+    return Scan(source=source, good=tuple(good), quarantined=tuple(bad), rules=rules)
 
 
 _Result = tuple[Entry, str, Verdict]
@@ -108,7 +108,7 @@ class _Examine:
     """What a thread does to a few files."""
 
     root: Path
-    limits: ImageLimits
+    rules: ImageRules
     remembered: Mapping[str, Verdict]
 
     def __call__(self, entries: Sequence[Entry]) -> list[_Result]:
@@ -117,9 +117,9 @@ class _Examine:
     def _one(self, entry: Entry) -> _Result:
         sha256 = ""
         try:
-            data = read_bytes(self.root / entry.path, limits=self.limits, root=self.root)
+            data = read_bytes(self.root / entry.path, rules=self.rules, root=self.root)
             sha256 = sha256_bytes(data)
-            return entry, sha256, self.remembered.get(sha256) or Verdict(facts=check(data, limits=self.limits))
+            return entry, sha256, self.remembered.get(sha256) or Verdict(facts=check(data, rules=self.rules))
         except ImageRefused as refusal:
             return entry, sha256, Verdict(code=refusal.code, reason=str(refusal))
 
@@ -134,10 +134,10 @@ def _in_threads(examine: _Examine, entries: Sequence[Entry], workers: int) -> It
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _memory_path(source: Source, limits: ImageLimits, cache: Path | None) -> Path | None:
+def _memory_path(source: Source, rules: ImageRules, cache: Path | None) -> Path | None:
     if cache is None:
         return None
-    key = sha256_json({"root": str(source.root), "decoder": decoder_identity(), "limits": to_value(limits)})
+    key = sha256_json({"root": str(source.root), "decoder": decoder_identity(), "rules": to_value(rules)})
     return cache / "scans" / f"{key[:32]}.json"
 
 

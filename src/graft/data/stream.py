@@ -11,7 +11,7 @@ import numpy as np
 from graft.core.errors import ImageRefused, IntegrityProblem
 from graft.core.hashing import sha256_bytes
 from graft.data.images import Geometry, load_pixels, read_bytes
-from graft.data.records import ImageLimits, Photo
+from graft.data.records import ImageRules, Photo
 
 READ_AHEAD_BATCHES = 3  # beyond those the threads work on: enough to bridge a slow photo, and bounded memory
 
@@ -22,7 +22,7 @@ def stream_pixels(
     *,
     side_pixels: int,
     geometry: Geometry,
-    limits: ImageLimits,
+    rules: ImageRules,
     batch_images: int,
     workers: int,
 ) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
@@ -30,7 +30,7 @@ def stream_pixels(
 
     Raises `IntegrityProblem` (`changed_since_scan`) naming the first photo that is gone or no longer the one scanned.
     """
-    wanted = _Wanted(root=root, side_pixels=side_pixels, geometry=geometry, limits=limits)
+    wanted = _Wanted(root=root, side_pixels=side_pixels, geometry=geometry, rules=rules)
     starts = iter(range(0, len(photos), batch_images))
     in_flight: deque[tuple[tuple[int, ...], np.ndarray, list[Future[None]]]] = deque()
     ahead = READ_AHEAD_BATCHES + -(-workers // batch_images)
@@ -58,18 +58,18 @@ class _Wanted:
     root: Path
     side_pixels: int
     geometry: Geometry
-    limits: ImageLimits
+    rules: ImageRules
 
     def put(self, photo: Photo, place: np.ndarray) -> None:
         """Decode one photo into its row of a batch."""
-        data = read_photo(self.root, photo, limits=self.limits)
-        place[...] = load_pixels(data, side_pixels=self.side_pixels, geometry=self.geometry, limits=self.limits)
+        data = read_photo(self.root, photo, rules=self.rules)
+        place[...] = load_pixels(data, side_pixels=self.side_pixels, geometry=self.geometry, rules=self.rules)
 
 
-def read_photo(root: Path, photo: Photo, *, limits: ImageLimits) -> bytes:
+def read_photo(root: Path, photo: Photo, *, rules: ImageRules) -> bytes:
     """The bytes of a scanned photo; raises `IntegrityProblem` where they are not the ones that were scanned."""
     try:
-        data = read_bytes(root / photo.path, limits=limits, root=root)
+        data = read_bytes(root / photo.path, rules=rules, root=root)
     except ImageRefused as refusal:
         reason = f"can no longer be read ({refusal.code})"
     else:

@@ -14,7 +14,7 @@ from graft.core.errors import BadInput, ResourceProblem
 from graft.core.progress import Progress
 from graft.core.records import record_hash
 from graft.data.images import decoder_identity
-from graft.data.records import ImageLimits, Photo
+from graft.data.records import ImageRules, Photo
 from graft.data.stream import stream_pixels
 from graft.features.compiled import is_compiled
 from graft.features.engines import EngineKind, engine_identity, open_engine
@@ -37,7 +37,7 @@ def extract(
     store: Store,
     scratch: Path,
     cache: Path,
-    limits: ImageLimits,
+    rules: ImageRules,
     workers: int,
     threads: int,
     progress: Progress,
@@ -68,7 +68,7 @@ def extract(
             work.reuse()  # what another process stored while this one waited for it
             missing = [photos[places[0]] for places in work.places.values()]
             if missing:
-                source = _Source(root, missing, limits, workers)
+                source = _Source(root, missing, rules, workers)
                 with _opened(program, weights, kind, threads, cache, progress) as engine:
                     work.compute(engine, source, progress)
     return Activations(
@@ -86,7 +86,7 @@ class _Source:
 
     root: Path
     photos: Sequence[Photo]
-    limits: ImageLimits
+    rules: ImageRules
     workers: int
 
     def batches(self, program: Program) -> Iterator[Batch]:
@@ -96,7 +96,7 @@ class _Source:
             self.photos,
             side_pixels=program.side_pixels,
             geometry=program.preprocessing.geometry,
-            limits=self.limits,
+            rules=self.rules,
             batch_images=program.batch_images,
             workers=self.workers,
         )

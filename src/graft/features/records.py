@@ -15,10 +15,10 @@ BATCH_IMAGES = 4  # near the best for all on two cores (bench/bench_layout.py): 
 
 @record
 class Output:
-    """One tensor to read: a layer's output, averaged over positions (a tap) or whole (a cut activation)."""
+    """One tensor to read: a layer's output, averaged over positions (a tap), its maximum there, or whole (a cut)."""
 
     layer: str
-    pooling: Literal["avg", "none"] = "avg"
+    pooling: Literal["avg", "max", "none"] = "avg"
 
     @property
     def name(self) -> str:
@@ -34,7 +34,8 @@ class Program:
 
     SCHEMA: ClassVar[str] = "graft/program/1"
     backbone: str
-    weights_sha256: str  # of the converted safetensors file
+    weights_sha256: str  # of the converted tensors, without the top's
+    top_sha256: str = ""  # of the top's own tensors, where the network is run with its classifier; "": without
     side_pixels: Annotated[int, Ge(1)]
     preprocessing: Preprocessing
     outputs: tuple[Output, ...]

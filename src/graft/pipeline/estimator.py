@@ -18,7 +18,7 @@ from graft.core.progress import SilentProgress
 from graft.core.records import construct
 from graft.core.version import __version__
 from graft.data.images import check, read_bytes, resize
-from graft.data.records import ImageLimits, Photo
+from graft.data.records import ImageRules, Photo
 from graft.data.splits import assign
 from graft.features.engines import open_engine, run_pixels
 from graft.features.extraction import extract
@@ -208,10 +208,10 @@ def _listed(photos: Any) -> Any:
 def _describe(given: Any) -> Photo:
     if not isinstance(given, str | Path):
         raise BadInput(f"X must be paths throughout, got a {type(given).__name__} among them.")
-    path, limits = Path(given), ImageLimits()
+    path, rules = Path(given), ImageRules()
     try:
-        data = read_bytes(path, limits=limits)
-        facts = check(data, limits=limits, name=path.name)
+        data = read_bytes(path, rules=rules)
+        facts = check(data, rules=rules, name=path.name)
     except ImageRefused as error:
         raise ImageRefused(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
     digest = sha256_bytes(data)
@@ -250,7 +250,7 @@ def _features(photos: _Photos, network: _Network, scratch: Path) -> Mapping[str,
         store=feature_store(),
         scratch=scratch,
         cache=cache,
-        limits=ImageLimits(),
+        rules=ImageRules(),
         workers=threads,
         threads=threads,
         progress=SilentProgress(),

@@ -127,7 +127,7 @@ def _classify(
         photos,
         side_pixels=bundle.manifest.side_pixels,
         geometry=bundle.manifest.preprocessing.geometry,
-        limits=manifest.limits,
+        rules=manifest.rules,
         batch_images=BATCH_IMAGES,
         workers=machine.threads(),
     )

@@ -8,7 +8,7 @@ from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.progress import Progress
 from graft.data.manifest import build_manifest
-from graft.data.records import ImageLimits, Manifest
+from graft.data.records import ImageRules, Manifest
 from graft.data.scan import MAX_BAD_SHARE, MIN_CLASS_PHOTOS, OnBad, scan
 from graft.data.sources import is_run, read_source
 from graft.data.splits import Fractions, parse_split
@@ -41,7 +41,7 @@ def read_data(
     source = read_source(data, least_classes=least_classes)
     findings = scan(
         source,
-        limits=ImageLimits(),
+        rules=ImageRules(),
         on_bad=on_bad,
         progress=progress,
         workers=machine.threads(),

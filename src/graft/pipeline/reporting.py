@@ -33,14 +33,14 @@ MAX_SAMPLED_CLASSES = 40
 
 def write_thumbnails(run: Run, intake: Intake, scored: Scored, progress: Progress) -> None:
     """Keep small JPEGs of the surest mistakes and of some training photos of each class in the run."""
-    mistakes, limits = scored.mistakes(), intake.manifest.limits
+    mistakes, rules = scored.mistakes(), intake.manifest.rules
     wanted = {f"mistake/{scored.rows[place]}": int(scored.rows[place]) for place in mistakes}
     wanted |= {f"sample/{row}": row for row in _samples(intake.manifest)}
     arrays: dict[str, np.ndarray] = {"mistakes": scored.rows[mistakes]}
     with progress.stage("Making thumbnails", len(wanted), "photos") as stage:
         for name, row in wanted.items():
-            data = read_photo(intake.root, intake.manifest.photos[row], limits=limits)
-            arrays[name] = np.frombuffer(thumbnail(data, THUMBNAIL_PIXELS, limits=limits), np.uint8)
+            data = read_photo(intake.root, intake.manifest.photos[row], rules=rules)
+            arrays[name] = np.frombuffer(thumbnail(data, THUMBNAIL_PIXELS, rules=rules), np.uint8)
             stage.advance()
     run.write_arrays("thumbnails", arrays)
 

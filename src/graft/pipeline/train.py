@@ -105,7 +105,7 @@ def read_taps(intake: Intake, resolved: Resolved, scratch: Path, progress: Progr
         store=feature_store(),
         scratch=scratch,
         cache=machine.cache_directory(),
-        limits=intake.manifest.limits,
+        rules=intake.manifest.rules,
         workers=threads,
         threads=threads,
         progress=progress,
