@@ -23,6 +23,7 @@ WRITES = {"write_text", "write_bytes", "tofile", "savez", "savez_compressed"}
 WRITERS = (
     "core.files",  # everything else writes through it
     "features.table",  # scratch memory of one process, no artefact
+    "core.folders",  # copies that are renamed into their place as a whole
     "data.sample",  # a folder of copies that is renamed into its place as a whole
 )
 PRINTERS = ("cli",)

@@ -40,12 +40,13 @@ LIBRARIES = {
     "numpy": Rule(at_load=EVERYWHERE),
     "openvino": Rule(inside=("core.telemetry", "features", "bundle")),
     "platformdirs": Rule(inside=("core.machine",), at_load=("core.machine",)),
+    "pyarrow": Rule(inside=("pipeline.feature_files",)),
     "pydantic": Rule(at_load=("core.records",)),
     "rich": Rule(inside=("core.progress", "cli")),
     "scipy": Rule(inside=("evaluation", "training")),
     "sklearn": Rule(inside=("evaluation", "training", "data.sample"), at_load=("training.head", "pipeline.estimator")),
     "tensorflow": Rule(inside=("training",)),
-    "threadpoolctl": Rule(inside=("training",)),
+    "threadpoolctl": Rule(inside=("data.duplicates", "training")),
 }
 
 
@@ -173,7 +174,8 @@ def test_libraries_are_imported_where_they_belong():
 def test_libraries_in_the_table_are_declared():
     """Nothing is imported that only comes along with something else."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    texts = [*project["dependencies"], *project["optional-dependencies"]["finetune"]]
+    extras = project["optional-dependencies"]
+    texts = [*project["dependencies"], *(text for name in extras if name != "dev" for text in extras[name])]
     declared = {re.split(r"[^\w-]", text)[0].replace("-", "_") for text in texts}
     named = {"PIL": "pillow", "sklearn": "scikit_learn"}
     assert {named.get(library, library) for library in LIBRARIES} <= declared

@@ -35,7 +35,10 @@ def test_importing_graft_loads_no_library():
     assert loaded("import graft\ngraft.GraftError, dir(graft)") & HEAVY == set()
 
 
-@pytest.mark.parametrize("module", ["graft.pipeline.predict", "graft.report.page", "graft.bundle.bundle"])
+@pytest.mark.parametrize(
+    "module",
+    ["graft.pipeline.predict", "graft.pipeline.inspect", "graft.report.inspection_page", "graft.bundle.bundle"],
+)
 def test_the_quick_path_loads_no_training_library(module):
     assert loaded(f"import {module}") & {"tensorflow", "keras", "sklearn", "jax", "torch"} == set()
 

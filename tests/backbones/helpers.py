@@ -1,5 +1,6 @@
 """Networks with random weights, their numbers, and weights files as different Keras versions write them."""
 
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,15 +11,41 @@ import h5py
 import keras
 import numpy as np
 
+from graft.backbones.applications import FUNCTIONS
 from graft.backbones.catalogue import find
 from graft.backbones.networks import DataFormat, build
+from graft.backbones.records import BackboneRecord
 
-# The smallest network of each family.
-SMALLEST = ("sprout", "mobilenet_0.25", "mobilenet_v2_0.35", "vgg16", "resnet50", "efficientnet_b0")
+# The smallest network of each family; of MobileNetV3 the smallest that has all its kinds of layers.
+SMALLEST = (
+    "sprout",
+    "mobilenet_0.25",
+    "mobilenet_v2_0.35",
+    "mobilenet_v3_small_0.75",
+    "vgg16",
+    "resnet50",
+    "resnet50_v2",
+    "densenet121",
+    "inception_v3",
+    "inception_resnet_v2",
+    "xception",
+    "nasnet_mobile",
+    "efficientnet_b0",
+    "efficientnet_v2_b0",
+    "convnext_tiny",
+)
+# How Keras names the networks that it does not build for us.
+OWN_CONSTRUCTIONS = {
+    **{f"efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},
+    **{f"convnext_{size.lower()}": f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")},
+}
 
 # Variance that a layer with random kernels adds, so that the last layer still tells one image from another: gates and
 # ReLUs damp it, additions raise it.
 GAINS = {"efficientnet": 2.1, "mobilenet_": 2.2}
+
+# Networks that take pixels as they are, by the names of the models.
+UNSCALED = ("efficientnet", "sprout", "MobileNetV3", "convnext")
 
 
 def randomise(model: Any, seed: int = 0) -> None:
@@ -31,7 +58,7 @@ def randomise(model: Any, seed: int = 0) -> None:
             value = rng.uniform(0.7, 1.3, shape)
         elif weight.name == "count":
             value = np.asarray(0)
-        elif weight.name == "kernel":
+        elif weight.name.endswith("kernel"):
             fan_in = np.prod(shape[:2]) if shape[-1] == 1 else np.prod(shape[:-1])
             value = rng.normal(0, np.sqrt(gain / fan_in), shape)
         else:
@@ -54,7 +81,7 @@ def network(name: str, side_pixels: int | None = None, data_format: DataFormat =
 def images(model: Any, count: int = 2, seed: int = 1) -> np.ndarray:
     """Inputs for a channels_last network, in the range that its preprocessing gives."""
     rng = np.random.default_rng(seed)
-    if model.name in {"efficientnetb0", "sprout"}:
+    if model.name.startswith(UNSCALED):
         return rng.uniform(0, 255, (count, *model.input_shape[1:])).astype(np.float32)
     return rng.uniform(-1, 1, (count, *model.input_shape[1:])).astype(np.float32)
 
@@ -71,6 +98,70 @@ def forward(model: Any, inputs: np.ndarray) -> Any:
     model.ov_compiled_model = None  # it holds the weights of the last prediction
     with mock.patch("openvino.compile_model", in_float32):
         return model.predict(inputs, verbose=0)
+
+
+def of_keras(record: BackboneRecord, side_pixels: int, *, include_top: bool = False) -> Any:
+    """The network as the constructor of `keras.applications` builds it for its users."""
+    name = FUNCTIONS.get(record.constructor) or OWN_CONSTRUCTIONS[record.constructor]
+    shape = (side_pixels, side_pixels, 3)
+    constructor = getattr(keras.applications, name)
+    return constructor(weights=None, include_top=include_top, input_tensor=keras.Input(shape), **dict(record.options))
+
+
+def forward_each(model: Any, inputs: np.ndarray | dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a model, exactly. Several inputs are named as the model names them; each has its own batch."""
+    import openvino
+
+    core = openvino.Core()
+    named = inputs if isinstance(inputs, dict) else {"input": inputs}
+    # Keras hands a dict over in the order of its keys, and a bare input by itself.
+    signature: Any = {
+        name: keras.InputSpec(shape=values.shape, dtype="float32") for name, values in sorted(named.items())
+    }
+    if not isinstance(inputs, dict):
+        signature = signature["input"]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = str(Path(folder) / "model.xml")
+        model.export(path, format="openvino", verbose=False, input_signature=[signature])
+        compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled(dict(enumerate(values for _, values in sorted(named.items()))))
+    return [np.array(results[number]) for number in range(len(compiled.outputs))]
+
+
+def every_suffix(model: Any, places: tuple[tuple[str, ...], ...], pixels: np.ndarray) -> np.ndarray:
+    """What each cut's suffix makes of what its prefix makes of one image: (cuts, …), in two passes.
+
+    The first computes the tensors of all cuts. In the second they join the batch where their cut is, so that each goes
+    through everything above it, beside those that came from below. `places` go from the input upwards.
+    """
+    tensors = {operation.name: operation.output for operation in model.operations}
+    used = list(dict.fromkeys(name for place in places for name in place))
+    values = dict(
+        zip(used, forward_each(keras.Model(model.input, [tensors[name] for name in used]), pixels), strict=True)
+    )
+    inputs: dict[str, Any] = {}
+    joining: dict[str, np.ndarray] = {}
+    running: dict[str, Any] = {}
+    for below, place in zip(((), *places[:-1]), places, strict=True):
+        above = _step(tensors, below, place, running)
+        for name in place:
+            key = f"{len(inputs):04}"
+            inputs[key] = keras.Input(batch_shape=(1, *tensors[name].shape[1:]), dtype="float32", name=f"cut_{key}")
+            joining[key] = values[name]
+            above[name] = keras.layers.Concatenate(axis=0)([above[name], inputs[key]]) if name in above else inputs[key]
+        running = above
+    return forward_each(keras.Model(inputs, running[places[-1][0]]), joining)[0]
+
+
+def _step(tensors: dict[str, Any], below: tuple[str, ...], place: tuple[str, ...], running: dict[str, Any]) -> Any:
+    """The running tensors carried from one cut to the next: computed, or the same tensor still."""
+    new = [name for name in place if name not in below]
+    if not below:
+        return {}
+    carried = {name: running[name] for name in place if name in below}
+    part = keras.Model([tensors[name] for name in below], [tensors[name] for name in new])
+    outputs = part([running[name] for name in below])
+    return carried | dict(zip(new, outputs if isinstance(outputs, list) else [outputs], strict=True))
 
 
 def relative_difference(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,24 +1,80 @@
 import dataclasses
 import re
+from collections import Counter
 
+import keras
 import pytest
 
+from graft.backbones.applications import FUNCTIONS
 from graft.backbones.catalogue import BUILTIN, candidates, catalogue, find
 from graft.backbones.records import BackboneRecord
 from graft.core.errors import BadInput
 from graft.core.records import from_json, to_json
+from tests.backbones.helpers import OWN_CONSTRUCTIONS
+
+RECORDS = tuple(catalogue().values())
 
 
-def test_all_networks_of_the_first_release_are_there() -> None:
-    assert list(catalogue()) == [
-        "sprout",
-        *(f"mobilenet_{alpha}" for alpha in (0.25, 0.5, 0.75, 1.0)),
-        *(f"mobilenet_v2_{alpha}" for alpha in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)),
-        "vgg16",
-        "vgg19",
-        "resnet50",
-        "efficientnet_b0",
-    ]
+def test_every_network_of_keras_applications_is_there() -> None:
+    known = {FUNCTIONS.get(record.constructor) or OWN_CONSTRUCTIONS.get(record.constructor) for record in RECORDS}
+    offered = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert offered
+    assert offered <= known
+
+
+def test_families_have_all_their_members() -> None:
+    counts = Counter(record.family for record in RECORDS)
+    assert counts == {
+        "sprout": 1,
+        "mobilenet": 4,
+        "mobilenet_v2": 6,
+        "mobilenet_v3": 6,
+        "vgg": 2,
+        "resnet": 3,
+        "resnet_v2": 3,
+        "densenet": 3,
+        "inception_v3": 1,
+        "inception_resnet_v2": 1,
+        "xception": 1,
+        "nasnet": 2,
+        "efficientnet": 8,
+        "efficientnet_v2": 7,
+        "convnext": 5,
+    }
+    assert next(iter(catalogue())) == BUILTIN
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("EfficientNetB0", "efficientnet_b0"),
+        ("efficientnet-b7", "efficientnet_b7"),
+        ("EfficientNetV2S", "efficientnet_v2_s"),
+        ("ResNet50V2", "resnet50_v2"),
+        ("ResNet-50", "resnet50"),
+        ("Inception v3", "inception_v3"),
+        ("InceptionResNetV2", "inception_resnet_v2"),
+        ("NASNetMobile", "nasnet_mobile"),
+        ("ConvNeXtXLarge", "convnext_xlarge"),
+        ("DenseNet121", "densenet121"),
+        ("VGG-16", "vgg16"),
+        ("MobileNet 1.0", "mobilenet_1.0"),
+    ],
+)
+def test_common_spellings_are_understood(written: str, name: str) -> None:
+    assert find(written).name == name
+
+
+def test_a_spelling_of_several_names_them() -> None:
+    assert candidates("MobileNetV2") == candidates("mobilenet_v2")
+    assert candidates("MobileNetV3Small") == ("mobilenet_v3_small_0.75", "mobilenet_v3_small_1.0")
+    with pytest.raises(BadInput, match=r"got 'MobileNetV2'.*Choose one of: mobilenet_v2_0\.35, "):
+        find("MobileNetV2")
+
+
+def test_no_two_networks_are_spelt_alike() -> None:
+    spellings = Counter(re.sub(r"[-_ ]", "", record.name.lower()) for record in RECORDS)
+    assert max(spellings.values()) == 1
 
 
 @pytest.mark.parametrize("name", catalogue())

@@ -7,7 +7,12 @@ from graft.backbones.layouts import layout, measure, snake_case
 
 
 def test_class_names_are_written_as_keras_writes_them() -> None:
-    pairs = {"Conv2D": "conv2d", "DepthwiseConv2D": "depthwise_conv2d", "BatchNormalization": "batch_normalization"}
+    pairs = {
+        "Conv2D": "conv2d",
+        "ReLU": "re_lu",
+        "DepthwiseConv2D": "depthwise_conv2d",
+        "BatchNormalization": "batch_normalization",
+    }
     assert {name: snake_case(name) for name in pairs} == pairs
 
 
@@ -28,7 +33,10 @@ def test_a_network_outside_the_table_is_measured() -> None:
 
 
 def test_the_top_is_known() -> None:
-    assert layout(find("vgg16")).top == (("fc1", "dense"), ("fc2", "dense"), ("predictions", "dense"))
+    top = layout(find("vgg16")).top
+    assert [(layer.name, layer.kind) for layer in top] == [("fc1", "dense"), ("fc2", "dense"), ("predictions", "dense")]
+    assert top[-1].weights == (("kernel", (4096, 1000)), ("bias", (1000,)))
+    assert layout(find("convnext_tiny")).top[0].name == "convnext_tiny_head_dense"
     assert layout(find("sprout")).top == ()
 
 

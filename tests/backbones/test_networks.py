@@ -1,4 +1,7 @@
 import math
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 
 from graft.backbones.catalogue import find
-from graft.backbones.networks import INPUT_NAME, build, data_format_of, image_data_format
+from graft.backbones.networks import INPUT_NAME, build, data_format_of, fastest_format, image_data_format
 from graft.backbones.weights import import_weights, load_into
 from graft.core.errors import BadInput
 from tests.backbones.helpers import (
@@ -25,10 +28,17 @@ from tests.backbones.helpers import (
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+# The larger ones of each kind in the slow suite.
+BOTH_FORMATS = [name for name in SMALLEST if fastest_format(find(name)) == "channels_first"]
+LARGE = {"vgg16", "resnet50", "resnet50_v2", "inception_v3", "inception_resnet_v2", "xception", "efficientnet_v2_b0"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in BOTH_FORMATS]
+)
 def test_both_data_formats_are_the_same_network(name: str) -> None:
     last, first = network(name), network(name, data_format="channels_first")
-    assert [each.path for each in last.weights] == [each.path for each in first.weights]
+    assert list(tensors_of(last)) == list(tensors_of(first))
     assert [each.shape for each in last.weights] == [each.shape for each in first.weights]
     first.set_weights(last.get_weights())
     pixels = images(last)
@@ -55,6 +65,28 @@ def test_names_do_not_depend_on_what_was_built_before() -> None:
         assert one.layers[0].name == INPUT_NAME
         assert [layer.name for layer in one.layers] == [layer.name for layer in two.layers]
         assert [weight.path for weight in one.weights] == [weight.path for weight in two.weights]
+
+
+def test_numbered_layers_are_named_by_their_place_in_the_network() -> None:
+    one, two = network("inception_v3"), build(find("inception_v3"), side_pixels=75)
+    assert [each.name for each in one.operations] == [each.name for each in two.operations]
+    assert one.layers[1].name == "conv2d_n1"
+    assert not any(re.fullmatch(r"(conv2d|batch_normalization|activation)(_\d+)?", each.name) for each in one.layers)
+
+
+def test_convnext_is_channels_last_only() -> None:
+    assert fastest_format(find("convnext_tiny")) == "channels_last"
+    with pytest.raises(ValueError, match="convnext_tiny is built channels_last only"):
+        build(find("convnext_tiny"), side_pixels=32, data_format="channels_first")
+
+
+def test_a_turned_network_needs_no_tensorflow() -> None:
+    code = (
+        "from graft.backbones.catalogue import find; from graft.backbones.networks import build; import sys;"
+        "build(find('densenet121'), side_pixels=32, data_format='channels_first'); print('tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_data_format_is_restored() -> None:

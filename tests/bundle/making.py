@@ -22,6 +22,7 @@ from graft.core.hashing import sha256_bytes
 from graft.core.randomness import stream
 from graft.core.tensors import read_tensors, tensors_sha256, write_tensors
 from graft.data.images import encode_png
+from graft.data.records import ImageRules
 from graft.features.preprocessing import network_input
 from graft.features.records import Output, Program
 from graft.training.records import LinearClassifier
@@ -158,6 +159,7 @@ def write_tiny(path: Path, classifier: LinearClassifier | None = None, classes: 
         golden=golden,
         provenance=PROVENANCE,
         licences=(("tiny", "Apache-2.0"),),
+        rules=ImageRules(),
     )
     return path
 

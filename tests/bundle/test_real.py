@@ -22,6 +22,7 @@ from graft.core import machine
 from graft.core.errors import IntegrityProblem
 from graft.core.randomness import stream
 from graft.data.images import encode_png
+from graft.data.records import ImageRules
 from graft.features.engines import open_engine, run_pixels
 from graft.features.records import Output, Program
 from graft.training.linear import features_matrix
@@ -110,6 +111,7 @@ def save(
         golden=golden,
         provenance=PROVENANCE,
         licences=((program.backbone, "its own terms"),),
+        rules=ImageRules(),
     )
 
 

@@ -244,22 +244,52 @@ def manifest() -> Manifest:
     )
 
 
-def test_inspect_tells_counts_and_what_was_left_out(pipeline, capsys):
+@pytest.fixture
+def inspected(pipeline):
+    """Notes the options of each inspection; its photos are those of `manifest`, or all good where DATA says so."""
     seen = []
 
     def inspect(data, *, progress, **options):
         seen.append((data, options))
-        return inspect_manifest(manifest())
+        found = manifest()
+        return inspect_manifest(replace(found, quarantined=()) if data.name == "clean" else found)
 
     pipeline("inspect", inspect=inspect)
+    return seen
+
+
+def test_inspect_tells_counts_and_what_was_left_out(inspected, capsys):
     assert main(["inspect", "photos", "--seed", "4", "--on-bad", "fail"]) == 0
     text = capsys.readouterr().out
-    assert seen == [(Path("photos"), {"seed": 4, "on_bad": "fail"})]
-    assert text.startswith("4 photos in 2 classes")
+    assert inspected == [(Path("photos"), {"seed": 4, "on_bad": "fail"})]
+    assert text.startswith("4 photos in 2 classes: 1 thing to look at first\n")
     assert "0/cut.jpg: truncated, it ends early" in text
-    assert "Next: graft train photos" in text
+    assert "Next: graft inspect photos -o inspect.html" in text
+    assert "graft train" not in text  # it would refuse so many bad files
+    assert main(["inspect", "my photos/clean"]) == 0
+    text = capsys.readouterr().out
+    assert "Next: graft inspect 'my photos/clean' -o inspect.html" in text
+    assert "Next: graft train 'my photos/clean'" in text
+
+
+def test_inspect_json_is_one_object(inspected, capsys):
     assert main(["inspect", "photos", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["quarantined"][0]["code"] == "truncated"
+    value = json.loads(capsys.readouterr().out)
+    assert value["quarantine"] == [{"path": "0/cut.jpg", "code": "truncated", "reason": "it ends early"}]
+    assert {"classes", "duplicates", "shortcuts", "leaks", "conflicts", "notes", "verdict"} <= set(value)
+    assert "page" not in value
+    assert main(["inspect", "photos", "--json", "-o", "x.html"]) == 0
+    assert json.loads(capsys.readouterr().out)["page"] == "x.html"
+
+
+def test_inspect_writes_a_page_where_asked(inspected, capsys):
+    assert main(["inspect", "clean", "-o", "x.html"]) == 0
+    options = {"output": Path("x.html"), "command": "graft inspect clean -o x.html"}
+    assert inspected == [(Path("clean"), options)]
+    text = capsys.readouterr().out
+    assert "Page: x.html" in text
+    assert "-o inspect.html" not in text
+    assert "Next: graft train clean" in text
 
 
 def test_backbones_list_and_show(capsys):
@@ -290,9 +320,12 @@ def test_imported_weights_are_marked(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["backbones"], "list|show must be given."),
-        (["backbones", "lits"], "list|show must be one of list, show, got 'lits'."),
+        (["backbones"], "list|show|fetch|verify|rank must be given."),
+        (["backbones", "lits"], "must be one of list, show, fetch, verify, rank, got 'lits'."),
         (["backbones", "show"], "NAME must be given."),
+        (["backbones", "fetch"], "NAME must be given."),
+        (["backbones", "fetch", "vgg16", "vgg19"], "One NAME must be given, got 2: vgg16, vgg19."),
+        (["backbones", "list", "--deep"], "--deep belongs to graft backbones verify, got list."),
         (["backbones", "list", "vgg16"], "Nothing may follow list, got 'vgg16'."),
     ],
 )

@@ -9,34 +9,48 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graft.backbones import measuring
 from graft.backbones.catalogue import catalogue, find
-from graft.backbones.cuts import cuts, split
+from graft.backbones.cuts import cuts, split, wide_cuts
 from graft.backbones.layouts import layout, measure
-from graft.backbones.networks import build
+from graft.backbones.networks import CONSTRUCTORS, build
 from graft.backbones.records import BackboneRecord, Preprocessing
 from graft.backbones.taps import tap_model
 from graft.backbones.weights import builtin, load_into
 from graft.features.preprocessing import network_input
-from tests.backbones.helpers import SMALLEST, forward, images, network, relative_difference
+from tests.backbones.helpers import (
+    SMALLEST,
+    every_suffix,
+    forward,
+    forward_each,
+    images,
+    network,
+    of_keras,
+    randomise,
+    relative_difference,
+)
 
-CUT_COUNTS = {
-    "sprout": 23,
-    "mobilenet_0.25": 86,
-    "mobilenet_v2_0.35": 74,
-    "vgg16": 19,
-    "resnet50": 39,
-    "efficientnet_b0": 83,
-}
+# Places at which one tensor carries everything, as the design states them for the networks that recipes cut.
+CUT_COUNTS = {"vgg16": 19, "resnet50": 39, "mobilenet_v2_0.35": 74, "efficientnet_b0": 83, "nasnet_mobile": 5}
 PREPROCESS = {
+    "convnext": keras.applications.convnext.preprocess_input,
+    "densenet": keras.applications.densenet.preprocess_input,
+    "efficientnet": keras.applications.efficientnet.preprocess_input,
+    "efficientnet_v2": keras.applications.efficientnet_v2.preprocess_input,
+    "inception_resnet_v2": keras.applications.inception_resnet_v2.preprocess_input,
+    "inception_v3": keras.applications.inception_v3.preprocess_input,
     "mobilenet": keras.applications.mobilenet.preprocess_input,
     "mobilenet_v2": keras.applications.mobilenet_v2.preprocess_input,
-    "vgg16": keras.applications.vgg16.preprocess_input,
-    "vgg19": keras.applications.vgg19.preprocess_input,
-    "resnet50": keras.applications.resnet.preprocess_input,
-    "efficientnet_b0": keras.applications.efficientnet.preprocess_input,
+    "mobilenet_v3": keras.applications.mobilenet_v3.preprocess_input,
+    "nasnet": keras.applications.nasnet.preprocess_input,
+    "resnet": keras.applications.resnet.preprocess_input,
+    "resnet_v2": keras.applications.resnet_v2.preprocess_input,
+    "vgg": keras.applications.vgg16.preprocess_input,
+    "xception": keras.applications.xception.preprocess_input,
 }
 ALL = tuple(catalogue())
-SLOW_TOP = {"vgg16": pytest.mark.slow, "vgg19": pytest.mark.slow}  # half a gigabyte each
+SMALLER = 9_000_000  # parameters: networks that are built within a second
+EACH = [pytest.param(name, marks=() if find(name).parameters < SMALLER else pytest.mark.slow) for name in ALL]
 WRONG = {
     "channels swapped": Preprocessing(channel_order="bgr", scale=(1 / 127.5,) * 3, offset=(-1.0,) * 3),
     "not scaled": Preprocessing(),
@@ -46,27 +60,76 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_figures_of_the_record_are_those_of_the_network(name: str) -> None:
+def test_figures_of_the_record_are_those_of_its_layers(name: str) -> None:
+    """By the stored shapes, which the next test compares with the networks."""
+    record, known = find(name), layout(find(name))
+    parameters = sum(map(math.prod, known.shapes().values()))
+    assert parameters == record.parameters
+    if record.parameters_with_top is not None:
+        assert parameters + sum(map(math.prod, known.top_shapes().values())) == record.parameters_with_top
+    assert len(record.taps) == len(record.tap_widths) == len(set(record.taps))
+    assert record.min_side_pixels <= record.side_pixels
+    assert record.constructor in CONSTRUCTORS
+    assert record.multiply_adds
+    assert record.cut_count
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", EACH)
+def test_the_record_and_the_table_of_shapes_are_those_of_the_network(name: str) -> None:
+    """If this fails after a change of the catalogue: python -m graft.backbones.layouts."""
     record = find(name)
     model = build(record, side_pixels=record.min_side_pixels)
     assert model.count_params() == record.parameters
     assert model.output.shape[-1] == record.width
     assert tuple(model.get_layer(layer).output.shape[-1] for layer in record.taps) == record.tap_widths
-    assert record.min_side_pixels <= record.side_pixels
+    assert layout(record) == measure(record)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_the_table_of_shapes_is_that_of_the_network(name: str) -> None:
-    """If this fails after a change of the catalogue: python -m graft.backbones.layouts."""
-    assert layout(find(name)) == measure(find(name))
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", EACH)
+def test_what_a_network_costs_and_where_it_can_be_cut_is_counted_right(name: str) -> None:
+    """If this fails: python -m graft.backbones.measuring, and families/measured.py."""
+    record = find(name)
+    assert measuring.measure(record) == (record.multiply_adds, record.cut_count)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW_TOP.get(name, ())) for name in ALL if name != "sprout"])
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "sprout"])
 def test_the_top_has_the_parameters_of_the_record(name: str) -> None:
     record = find(name)
     model = build(record, side_pixels=record.side_pixels, include_top=True)
     assert model.count_params() == record.parameters_with_top
     assert model.output.shape[1:] == (1000,)
+    assert model.layers[-1].name == record.top_output
+
+
+GOLDEN = [name for name in ALL if name != "sprout"]
+# In the fast suite each family once, and the larger of them on days of rest.
+GOLDEN_FAST = {name for name in SMALLEST if find(name).parameters < 30_000_000}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in GOLDEN_FAST else pytest.mark.slow) for name in GOLDEN]
+)
+def test_the_network_is_that_of_keras(name: str) -> None:
+    """Ours after the record's preprocessing, against the constructor users know after Keras' own."""
+    record = find(name)
+    side = record.min_side_pixels + 1  # odd or even, whichever the other tests do not have
+    theirs = of_keras(record, side)
+    randomise(theirs)
+    ours = build(record, side_pixels=side)
+    ours.set_weights(theirs.get_weights())
+    for layer in ours.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+    photos = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
+    expected = forward(theirs, PREPROCESS[record.family](photos.astype(np.float32)))
+    got = forward(ours, network_input(photos, record.preprocessing))
+    assert expected.std() > 0
+    assert relative_difference(got, expected) < 1e-5
 
 
 def _assert_true_on_a_forward_pass(record: BackboneRecord, model: Any) -> None:
@@ -81,9 +144,10 @@ def test_taps_hold_on_a_forward_pass(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [name for name in ALL if name not in SMALLEST])
 def test_taps_of_the_larger_networks_hold_on_a_forward_pass(name: str) -> None:
-    _assert_true_on_a_forward_pass(find(name), network(name, 64))
+    _assert_true_on_a_forward_pass(find(name), network(name, max(64, find(name).min_side_pixels)))
 
 
 @pytest.mark.parametrize(("name", "count"), CUT_COUNTS.items())
@@ -91,39 +155,53 @@ def test_cuts_are_as_many_as_known(name: str, count: int) -> None:
     assert len(cuts(network(name))) == count
 
 
+def _places(name: str) -> tuple[tuple[str, ...], ...]:
+    return wide_cuts(network(name), tensors=find(name).cut_tensors)
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SMALLEST)
+def test_suffix_of_prefix_is_the_backbone_at_every_cut(name: str) -> None:
+    model = network(name)
+    pixels = images(model, 1)
+    expected = forward_each(model, pixels)[0]
+    got = every_suffix(model, _places(name), pixels)
+    assert len(got) == find(name).cut_count
+    for place, values in zip(_places(name), got, strict=True):
+        assert relative_difference(values[None], expected) < 1e-5, place
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "sprout" else pytest.mark.slow) for name in SMALLEST]
+)
 def test_both_parts_of_every_cut_hold_all_weights_once(name: str) -> None:
     model = network(name)
-    for layer in cuts(model):
-        prefix, suffix = split(model, layer)
-        assert prefix.output.shape == suffix.input.shape
+    for place in _places(name):
+        prefix, suffix = split(model, place)
+        assert [tensor.shape for tensor in prefix.outputs] == [tensor.shape for tensor in suffix.inputs]
         assert suffix.output.shape == model.output.shape
         parts = [id(weight) for weight in prefix.weights + suffix.weights]
         assert sorted(parts) == sorted(id(weight) for weight in model.weights)
 
 
-def _assert_parts_are_the_whole(name: str, layers: tuple[str, ...]) -> None:
-    model = network(name)
+@pytest.mark.parametrize("name", ["sprout", "mobilenet_v3_small_0.75", "nasnet_mobile"])
+def test_the_two_models_of_a_split_are_the_backbone(name: str) -> None:
+    """The models themselves, at three depths; the test above goes through all cuts in two passes."""
+    model, places = network(name), _places(name)
     pixels = images(model)
     expected = forward(model, pixels)
-    for layer in layers:
-        prefix, suffix = split(model, layer)
-        assert relative_difference(forward(suffix, forward(prefix, pixels)), expected) < 1e-5, layer
+    for position in (1, len(places) // 2, len(places) - 2):
+        prefix, suffix = split(model, places[position])
+        assert relative_difference(forward(suffix, forward(prefix, pixels)), expected) < 1e-5, places[position]
 
 
-@pytest.mark.parametrize("name", SMALLEST)
-def test_suffix_of_prefix_is_the_backbone(name: str) -> None:
-    """At four depths, the ends among them; every cut in the slow test below."""
-    layers = cuts(network(name))
-    positions = sorted({round(share * (len(layers) - 1) / 3) for share in range(4)})
-    _assert_parts_are_the_whole(name, tuple(layers[position] for position in positions))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", SMALLEST)
-def test_suffix_of_prefix_is_the_backbone_at_every_cut(name: str) -> None:
-    _assert_parts_are_the_whole(name, cuts(network(name)))
+def test_sabotage_a_cut_that_leaves_something_out_is_noticed() -> None:
+    """What `every_suffix` computes from a place that is none: the shortcut around it is missing."""
+    model = network("sprout")
+    inside = next(layer.name for layer in model.layers if layer.name not in cuts(model))
+    with pytest.raises((ValueError, KeyError)):
+        every_suffix(model, (("input",), (inside,), (model.layers[-1].name,)), images(model, 1))
 
 
 def test_sabotage_a_suffix_one_layer_too_short_is_noticed() -> None:
@@ -144,7 +222,7 @@ def test_preprocessing_is_that_of_keras(name: str) -> None:
 
 def test_sabotage_another_familys_preprocessing_is_noticed() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), np.uint8)
-    expected = PREPROCESS["vgg16"](pixels.astype(np.float32))
+    expected = PREPROCESS["vgg"](pixels.astype(np.float32))
     for preprocessing in (find("mobilenet_1.0").preprocessing, find("sprout").preprocessing):
         assert np.abs(network_input(pixels, preprocessing) - expected).max() > 10
 
@@ -156,7 +234,7 @@ def test_sprout_is_what_its_card_says(tmp_path: Path) -> None:
     assert model.get_layer("stem_bn").epsilon == 1e-3
     assert model.output.shape[1:3] == (4, 4)
     assert all(layer.padding == "same" and not layer.use_bias for layer in model.layers if "kernel" in vars_of(layer))
-    assert 70e6 < multiply_adds(model) < 80e6
+    assert 70e6 < measuring.multiply_adds(model) < 80e6
     pixels = images(model)
     scaled = forward(keras.Model(model.input, model.get_layer("rescale").output), pixels)
     assert np.abs(scaled - (pixels / 64 - 2)).max() < 1e-5
@@ -164,11 +242,6 @@ def test_sprout_is_what_its_card_says(tmp_path: Path) -> None:
 
 def vars_of(layer: Any) -> set[str]:
     return {weight.name for weight in layer.weights}
-
-
-def multiply_adds(model: Any) -> int:
-    layers = [layer for layer in model.layers if "kernel" in vars_of(layer)]
-    return sum(math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3]) for layer in layers)
 
 
 @pytest.fixture(scope="module")

@@ -115,6 +115,20 @@ def write_page(folder: Path, version: int) -> Path:
     return folder / "report.html"
 
 
+def write_features(folder: Path, version: int) -> Path:
+    import numpy as np
+
+    from graft.pipeline.feature_files import Layout, feature_file
+
+    path = folder / "features.npz"
+    values = np.random.default_rng(version).normal(size=(1000, 100)).astype(np.float32)
+    with feature_file(path, Layout({"tap:avg": "features"}, 1000, "float32"), folder) as file:
+        file.write(np.arange(500, 1000), {"tap:avg": values[500:]})
+        file.write(np.arange(500), {"tap:avg": values[:500]})
+        file.finish({"paths": np.array([f"{n}.png" for n in range(1000)])}, (), {"version": version})
+    return path
+
+
 WRITERS: Mapping[str, Writer] = {
     "bytes": write_bytes,
     "pieces": write_pieces,
@@ -122,6 +136,7 @@ WRITERS: Mapping[str, Writer] = {
     "record": write_record,
     "bundle": write_bundle,
     "report": write_page,
+    "features": write_features,
 }
 
 

@@ -329,8 +329,8 @@ def test_encode_png_round_trip(random: np.random.Generator) -> None:
 
 
 def test_decoder_identity_names_what_alters_pixels() -> None:
-    assert images.DECODER_VERSION in images.decoder_identity()
-    assert "pillow" in images.decoder_identity()
+    assert images.DECODER_VERSION in images.decoder_identity(RULES)
+    assert "pillow" in images.decoder_identity(RULES)
 
 
 def test_a_message_tells_no_memory_address() -> None:

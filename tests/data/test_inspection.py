@@ -1,6 +1,7 @@
 """Findings about the data, each made by a small folder that has the fault."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from graft.core.records import from_json, to_json
-from graft.data.inspection import ClassCount, Inspection, inspect_manifest
+from graft.data.concerns import ClassCount
+from graft.data.inspection import Inspection, inspect_manifest
 from tests.data.folders import make_folder, manifest_of, photo_bytes
 from tests.hostile.image_kinds import deep_picture, deep_png
 
@@ -115,9 +117,78 @@ def test_what_gives_a_class_away(tmp_path: Path, fault: str, words: str) -> None
 def test_twelve_bits_in_sixteen(tmp_path: Path) -> None:
     root = make_folder(tmp_path, {"a": 20, "b": 20})
     (root / "a" / "microscope.png").write_bytes(deep_png(deep_picture(np.random.default_rng(0), 1, 4_000), 0))
-    assert "1 photo is stored with 16 bits but only up to 4095 used" in notes(root)
+    assert "1 photo stored with 16 bits stays at or below 4095, as 12-bit data do" in notes(root)
 
 
-def test_the_leak_in_real_photos(shared: Path) -> None:
-    text = notes(shared / "data" / "santa")
-    assert "All 22 photos turned by their EXIF orientation are in 'not_santa'" in text
+def with_near(root: Path, *groups: tuple[str, ...]) -> Inspection:
+    return inspect_manifest(replace(manifest_of(root), near_duplicates=groups))
+
+
+def test_photos_that_look_the_same(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, {"train/a": 25, "train/b": 25, "test/a": 20, "test/b": 20})
+    leak = ("test/a/photo_001.png", "train/a/photo_001.png")
+    conflict = ("test/a/photo_002.png", "test/b/photo_002.png")
+    harmless = ("test/a/photo_003.png", "test/a/photo_004.png", "test/a/photo_005.png")
+    found = with_near(root, leak, conflict, harmless)
+    assert [group.paths for group in found.near_duplicates] == [leak, conflict, harmless]
+    assert {group.kind for group in found.duplicates} == {"near"}
+    assert found.exact_duplicates == ()
+    assert [group.paths for group in found.leaks] == [leak]
+    assert [group.paths for group in found.conflicts] == [conflict]
+    assert [concern.kind for concern in found.concerns if concern.first] == ["split_leak", "label_conflict"]
+    assert found.notes[0].startswith("Photos that look the same are in two splits once (split_leak)")
+    assert all(path in found.notes[0] for path in leak)
+    assert "one of the labels may be wrong" in found.notes[1]
+    assert "2 photos are nearly the same as another of its class; copies stay in the same split." in found.notes
+
+
+def test_copies_found_as_near_are_told_once(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, {"a": 25, "b": 25})
+    shutil.copy(root / "a/photo_001.png", root / "a/copy.png")
+    found = with_near(root, ("a/copy.png", "a/photo_001.png"), ("a/photo_002.png", "gone.png"))
+    assert len(found.exact_duplicates) == 1
+    assert found.near_duplicates == ()
+
+
+def concerns(root: Path, **counts: int) -> dict[str, str]:
+    """Sentences by code of a manifest in which each class keeps so many good photos."""
+    made = manifest_of(make_folder(root, dict.fromkeys(("a", "b", "c"), 25)))
+    kept = []
+    for photo in made.photos:
+        name = made.classes[photo.label]
+        if counts.get(name, 25) > sum(other.label == photo.label for other in kept):
+            kept.append(photo)
+    found = inspect_manifest(replace(made, photos=tuple(kept)))
+    assert from_json(Inspection, to_json(found), source="inspection.json") == found
+    return {concern.kind: concern.sentence for concern in found.concerns if concern.first}
+
+
+def test_classes_without_photos_are_told(tmp_path: Path) -> None:
+    assert concerns(tmp_path, b=0, c=1) == {
+        "class_empty": "A class needs 2 good photos at least, but 'b' has none, 'c' has 1."
+    }
+
+
+def test_no_photos_at_all_are_told(tmp_path: Path) -> None:
+    assert concerns(tmp_path, a=0, b=0, c=0) == {"no_photos": "No file could be used as a photo."}
+
+
+def test_one_class_and_one_that_is_never_learned_are_told(tmp_path: Path) -> None:
+    made = manifest_of(make_folder(tmp_path, {"a": 25, "b": 25}))
+    tested = tuple(replace(photo, split="test") if photo.label else photo for photo in made.photos)
+    given = inspect_manifest(replace(made, photos=tested, split_origin="given"))
+    assert "No photo to learn from is given of 'b'." in given.notes
+    alone = replace(made, classes=("a",), photos=tuple(photo for photo in made.photos if not photo.label))
+    assert inspect_manifest(alone).notes[0].startswith("There is only one class, 'a'")
+
+
+def test_too_many_bad_files_come_first(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, {"a": 25, "b": 25})
+    for number, first in ((0, False), (1, False), (2, True)):
+        (root / "a" / f"bad_{number}.jpg").write_bytes(b"")
+        (concern,) = (
+            each for each in inspect_manifest(manifest_of(root, most_bad=1.0)).concerns if "left" in each.kind
+        )
+        assert concern.first == first
+    assert "a training refuses more than 5% bad files" in concern.remedy
+    assert concern.paths == ("a/bad_0.jpg", "a/bad_1.jpg")

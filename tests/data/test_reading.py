@@ -30,7 +30,7 @@ def test_content_and_limit(tmp_path: Path) -> None:
 
 def test_a_file_that_grows_meanwhile_is_cut_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"x" * 500)
-    monkeypatch.setattr(reading, "refuse_bytes", lambda count, rules: None)
+    monkeypatch.setattr(reading, "check_bytes", lambda count, rules: None)
     assert len(read_bytes(tmp_path / "a", rules=RULES)) == 101  # which the decoder's own check then refuses
 
 

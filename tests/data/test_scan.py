@@ -107,7 +107,7 @@ def test_other_limits_or_another_decoder_are_not_remembered(
     monkeypatch.setattr(
         scan_module, "check", lambda data, **options: decoded.append(data) or images.check(data, **options)
     )
-    monkeypatch.setattr(scan_module, "decoder_identity", lambda: "another")
+    monkeypatch.setattr(scan_module, "decoder_identity", lambda rules: "another")
     scanned(folder, cache=cache)
     assert len(decoded) == 40
 

@@ -110,7 +110,12 @@ def test_photos_without_class_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("missing", "must exist"), ("data.zip", "Unpack it"), ("photo.jpg", "got the file 'photo.jpg'")]
+    ("name", "words"),
+    [
+        ("missing", "must exist"),
+        ("data.7z", "Archives of other kinds must be unpacked first"),
+        ("photo.jpg", "got the file 'photo.jpg'"),
+    ],
 )
 def test_what_is_no_folder(tmp_path: Path, name: str, words: str) -> None:
     if name != "missing":

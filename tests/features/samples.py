@@ -23,6 +23,7 @@ OUTPUTS = (
     Output(layer="s3_out"),
     Output(layer="head_relu"),
     Output(layer="s3_out", pooling="none"),
+    Output(layer="s3_out", pooling="max"),
 )
 
 

@@ -66,6 +66,7 @@ def test_outputs_have_their_names_shapes_and_type(engine):
         "s3_out:avg": (3, 256),
         "head_relu:avg": (3, 512),
         "s3_out:none": (3, 3, 3, 256),
+        "s3_out:max": (3, 256),
     }
     assert {values.dtype for values in outputs.values()} == {np.dtype(np.float32)}
     assert list(outputs) == [output.name for output in OUTPUTS]
@@ -74,6 +75,12 @@ def test_outputs_have_their_names_shapes_and_type(engine):
 def test_a_whole_activation_is_channels_last(engine):
     outputs = run_pixels(engine, PICTURES)
     assert relative(outputs["s3_out:none"].mean(axis=(1, 2)), outputs["s3_out:avg"]) < 1e-5
+
+
+def test_a_maximum_is_that_of_all_positions_of_each_channel(engine):
+    outputs = run_pixels(engine, PICTURES)
+    assert relative(outputs["s3_out:none"].max(axis=(1, 2)), outputs["s3_out:max"]) < 1e-5
+    assert relative(outputs["s3_out:avg"], outputs["s3_out:max"]) > 0.1
 
 
 def test_openvino_agrees_with_keras_on_sprout(engine, keras_engine):

@@ -282,7 +282,7 @@ def test_who_waits_for_another_is_told(scene):
     key = extraction.store_key(
         scene.program,
         engine=extraction.engine_identity(scene.program, kind="openvino", threads=2),
-        decoder=extraction.decoder_identity(),
+        decoder=extraction.decoder_identity(RULES),
     )
     steps = Steps()
     lock = scene.store.lock(key)

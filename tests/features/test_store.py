@@ -12,6 +12,7 @@ import pytest
 from graft.backbones.records import Preprocessing
 from graft.core.errors import ResourceProblem
 from graft.core.files import CRASH_EXIT_STATUS, CRASH_POINTS
+from graft.core.records import from_json
 from graft.features import store as module
 from graft.features.records import Output, Program
 from graft.features.store import Store, default_cap_bytes, row_id, store_key
@@ -262,3 +263,116 @@ def test_a_crash_while_writing_leaves_the_store_whole(store, point):
     assert found in (expected(ROWS), expected(ROWS[2:]))
     store.put(KEY, ROWS[:2], values(ROWS[:2]))
     assert read(store, ROWS) == (expected(ROWS), [])
+
+
+def one_by_one(store, n):
+    """As many runs as there are rows, on one new photo each; one row is stored twice."""
+    rows = [row_id(f"{number:064}") for number in range(n)]
+    for row in rows:
+        store.put(KEY, [row], values([row]))
+    store.put(KEY, rows[:2], values(rows[:2]))
+    return rows
+
+
+def test_many_small_shards_become_one(store):
+    rows = one_by_one(store, module.MANY_SHARDS)
+    assert store.compact(KEY) == len(rows) + 1
+    assert len(shards(store)) == 1
+    assert read(store, rows) == (expected(rows), [])
+    assert store.compact(KEY) == 0
+
+
+def test_a_few_small_shards_and_large_ones_stay(store, monkeypatch):
+    one_by_one(store, 5)
+    assert store.compact(KEY) == 0
+    monkeypatch.setattr(module, "MANY_SHARDS", 1)
+    monkeypatch.setattr(module, "SMALL_BYTES", 1)
+    assert store.compact(KEY) == 0 and len(shards(store)) == 6
+
+
+def test_joined_shards_are_bounded(store, monkeypatch):
+    monkeypatch.setattr(module, "MANY_SHARDS", 1)
+    rows = one_by_one(store, 20)
+    monkeypatch.setattr(module, "JOINED_BYTES", 5 * shards(store)[0].stat().st_size)
+    store.compact(KEY)
+    assert 3 <= len(shards(store)) <= 7
+    assert read(store, rows) == (expected(rows), [])
+
+
+def test_a_damaged_shard_is_not_joined(store, monkeypatch):
+    monkeypatch.setattr(module, "MANY_SHARDS", 1)
+    rows = one_by_one(store, 4)
+    path = shards(store)[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    assert store.compact(KEY) == 0
+    _, events = read(store, rows)
+    assert len(events) == 1 and "damaged" in events[0]
+
+
+def test_a_reader_that_listed_the_folder_before_misses_what_was_joined(store, monkeypatch):
+    rows = one_by_one(store, module.MANY_SHARDS + 1)
+    listed = shards(store)
+    store.compact(KEY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_shards", lambda *_: listed)
+        assert read(store, rows) == ({}, [])  # it then waits for the lock and looks again
+    assert read(store, rows)[0] == expected(rows)
+
+
+def test_what_is_kept_is_described(store):
+    program = Program(
+        backbone="sprout", weights_sha256="a" * 64, side_pixels=64, preprocessing=Preprocessing(), outputs=()
+    )
+    store.describe(KEY, program)
+    store.describe(KEY, program)
+    path = store.directory / KEY[:2] / KEY / module.PROGRAM_FILE
+    assert from_json(Program, path.read_bytes(), source="it") == program
+    assert read(store, ROWS) == ({}, [])
+    store.put(KEY, ROWS, values())
+    assert module.shard_rows(shards(store)[0]) == len(ROWS) and module.shard_problem(shards(store)[0]) == ""
+
+
+def test_exact_values_have_a_key_of_their_own():
+    program = Program(
+        backbone="sprout", weights_sha256="a" * 64, side_pixels=64, preprocessing=Preprocessing(), outputs=()
+    )
+    assert store_key(program, engine="e", decoder="d") != store_key(program, engine="e", decoder="d", exact=True)
+
+
+WRITE_AND_CLEAR = """
+import sys
+from pathlib import Path
+from tests.features.test_store import KEY, ROWS, values
+from graft.features.store import Store
+store = Store(Path(sys.argv[1]), cap_bytes=1 << 20)
+print("ready", flush=True)
+number = 0
+while True:
+    for row in ROWS:
+        store.put(KEY, [row], values([row], width=50))
+    number += 1
+    if sys.argv[2] == "clear":
+        store.clear()
+    elif sys.argv[2] == "evict":
+        Store(store.directory, cap_bytes=1500).evict()
+"""
+
+
+@pytest.mark.parametrize(("also", "least"), [("nothing", 10_000), ("clear", 2_000), ("evict", 2_000)])
+def test_thousands_of_opens_see_whole_shards_or_misses(store, also, least):
+    """While another process writes, and clears or evicts."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", WRITE_AND_CLEAR, str(store.directory), also]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        correct = {row: values([row], width=50)["tap:avg"][0].tolist() for row in ROWS}
+        opens = hits = 0
+        try:
+            while opens < least:
+                found, events = read(store, ROWS)
+                assert events == [] and all(found[row] == correct[row] for row in found)
+                hits += len(found)
+                opens += max(len(found), 1)
+        finally:
+            process.kill()
+    assert hits > 0

@@ -1,11 +1,11 @@
 import gc
+import os
 
 import ml_dtypes
 import numpy as np
 import pytest
 
 from graft.core.errors import ResourceProblem
-from graft.features import table as module
 from graft.features.records import Output
 from graft.features.table import Table, as_stored
 
@@ -41,7 +41,7 @@ def test_the_disk_is_given_back(tmp_path):
 
 
 def test_a_full_disk_is_an_error_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.os, "posix_fallocate", _full, raising=False)
+    monkeypatch.setattr(os, "posix_fallocate", _full, raising=False)
     table = Table(tmp_path, 3, in_memory_bytes=0)
     with pytest.raises(ResourceProblem) as caught:
         table.write(np.array([0]), {"x": np.ones((1, 4), np.float16)})
@@ -52,8 +52,9 @@ def _full(*_):
     raise OSError(28, "No space left on device")
 
 
-def test_averages_are_kept_as_float16_and_never_become_infinite():
-    stored = as_stored(np.array([1.0001, 7e4, -1e30], np.float32), Output(layer="x"))
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_vectors_are_kept_as_float16_and_never_become_infinite(pooling):
+    stored = as_stored(np.array([1.0001, 7e4, -1e30], np.float32), Output(layer="x", pooling=pooling))
     assert stored.dtype == np.float16
     assert stored.tolist() == [1.0, 65504.0, -65504.0]
 

@@ -193,6 +193,17 @@ def huge_jpeg(random: np.random.Generator) -> bytes:
     return data[:place] + struct.pack(">HH", 65_500, 65_500) + data[place + 4 :]
 
 
+def many_passes(passes: int, *, lost: bool = False, side_pixels: int = 1_500) -> Callable[[np.random.Generator], bytes]:
+    """A progressive JPEG with its last pass repeated; `lost` puts stray bytes between its parts."""
+
+    def make(random: np.random.Generator) -> bytes:
+        data = saved(Image.new("RGB", (side_pixels,) * 2, (90, 120, 30)), "JPEG", progressive=True)
+        last = data[data.rindex(b"\xff\xda") : -2]
+        return data[:-2] + (b"\x00\x01" if lost else b"") + last * passes + b"\xff\xd9"
+
+    return make
+
+
 def late_sum_png(pixels: np.ndarray) -> bytes:
     """A gray PNG with zlib's own sum in a second chunk: a decoder has all pixels before it comes to that sum."""
     rows = b"".join(b"\x00" + row.tobytes() for row in pixels)
@@ -326,4 +337,7 @@ BOMBS = (
     Kind("avif canvas", lambda r: box(b"avif"), "format_not_allowed"),
     Kind("bmp huge", lambda r: bitmap(0, 30_000, 30_000), "too_many_pixels"),
     Kind("jpeg huge", huge_jpeg, "too_many_pixels"),
+    Kind("jpeg of many passes", many_passes(500), "too_many_pixels"),
+    Kind("jpeg of many passes, stray bytes", many_passes(500, lost=True), "too_many_pixels"),
+    Kind("gif of 1,000 frames", lambda r: film_gif(999), flags=("frames_ignored",)),  # as long as an animation may be
 )

@@ -1,12 +1,13 @@
 """No image file, however broken or hostile, leads anywhere but to pixels or to a coded refusal."""
 
+import json
+import os
 import subprocess
 import sys
-import time
 import warnings
-import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -17,7 +18,7 @@ import pytest
 from graft.core.errors import ImageRefused
 from graft.data import images
 from graft.data.containers import read_container
-from graft.data.records import ImageRules
+from graft.data.records import MOST_PIXELS, ImageRules
 from tests.hostile.image_kinds import (
     BAD,
     BOMBS,
@@ -28,14 +29,22 @@ from tests.hostile.image_kinds import (
     flipped,
     jpeg,
     late_sum_png,
+    many_passes,
     picture,
     png,
-    raw_png,
+    saved,
+    tiff,
 )
 
 RULES = ImageRules()
 VARIANTS = 3
 ROOT = Path(__file__).resolve().parents[2]
+KEPT = Path(__file__).parent / "images"
+
+
+def child_environment() -> dict[str, str]:
+    paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def outcome(data: bytes, name: str = "") -> tuple[str, tuple[str, ...]]:
@@ -76,39 +85,62 @@ def test_accepted_images_have_the_size_and_pixels_they_claim(kind: Kind) -> None
     assert rgb.dtype == np.uint8
 
 
+@pytest.fixture(scope="module")
+def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Every bomb read by one watched child: outcome, seconds and how much the child's memory grew at most."""
+    folder = tmp_path_factory.mktemp("bombs")
+    for number, kind in enumerate(BOMBS):
+        (folder / f"{number:02}").write_bytes(kind.make(np.random.default_rng(0)))
+    command = [sys.executable, "-m", "tests.hostile.image_child", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return dict(zip([kind.name for kind in BOMBS], found, strict=True))
+
+
 @pytest.mark.parametrize("kind", BOMBS, ids=lambda kind: kind.name)
-def test_bombs_are_refused_at_once(kind: Kind) -> None:
-    data = kind.make(np.random.default_rng(0))
-    began = time.perf_counter()
+def test_a_bomb_costs_no_time_and_no_memory(kind: Kind, bombs: dict[str, dict[str, Any]]) -> None:
+    """Refused, or with up to 1,000 frames, of which one is read, accepted. Promised: 0.1 s; machines may be busy."""
+    seen = bombs[kind.name]
+    print(f"{kind.name}: {seen['seconds'] * 1000:.1f} ms, {seen['growth_bytes'] / 1e6:.1f} MB more")
+    assert (seen["code"], tuple(seen["flags"])) == (kind.code, kind.flags)
+    assert seen["seconds"] < 2
+    assert seen["growth_bytes"] < 50_000_000
+
+
+def test_the_watch_over_bombs_sees_what_it_watches_for(tmp_path: Path) -> None:
+    """Sabotage: an image of 20 megapixels is no bomb, but needs the memory that a bomb must not."""
+    (tmp_path / "00").write_bytes(saved(PIL.Image.new("RGB", (5_000, 4_000)), "PNG"))
+    command = [sys.executable, "-m", "tests.hostile.image_child", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=True)
+    seen = json.loads(done.stdout)
+    assert (seen["code"], seen["growth_bytes"] > 50_000_000 or seen["growth_bytes"] == 0) == ("", True)
+
+
+@pytest.mark.parametrize("passes", [30, 31])
+def test_as_many_passes_as_any_writer_makes_are_read(passes: int) -> None:
+    small = many_passes(passes, side_pixels=64)(np.random.default_rng(0))
+    assert outcome(small)[0] == ("" if passes == 30 else "too_many_pixels")
+
+
+def test_a_tiff_cannot_smuggle_passes_in() -> None:
+    inner = many_passes(60, side_pixels=64)(np.random.default_rng(0))
+    data = tiff(inner, 64, 64, bits=(8, 8, 8), photometric=6, compression=7)
+    assert outcome(data)[0] == "too_many_pixels"
+
+
+def test_our_limit_is_the_one_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's own limit, which a host program may change, warns first and refuses at its double."""
+    data = png(np.random.default_rng(0))
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert outcome(data)[0] == kind.code
-    assert time.perf_counter() - began < 0.1 * 5  # promised: 0.1 s; this machine may be busy
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="counts memory as Unix does")
-def test_bombs_take_no_memory() -> None:
-    program = """
-import resource, numpy as np
-from tests.hostile.image_kinds import BOMBS, jpeg
-from tests.hostile.test_images import outcome
-files = [kind.make(np.random.default_rng(0)) for kind in BOMBS if "text" not in kind.name]
-outcome(jpeg(np.random.default_rng(0)))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for data in files:
-    outcome(data)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    kibibytes = int(found.stdout) / (1024 if sys.platform == "darwin" else 1)
-    assert kibibytes < 50_000
-
-
-def test_a_pillow_warning_about_bombs_is_a_refusal() -> None:
-    large = ImageRules(max_pixels=2_000_000_000)
-    with pytest.raises(ImageRefused) as caught:
-        images.check(raw_png(20_000, 20_000, 1, 0, bytes(40)), rules=large)
-    assert caught.value.code == "too_many_pixels"
+        assert outcome(data)[0] == ""
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT // 2 - 1)
+    assert outcome(data)[0] == "too_many_pixels"
+    monkeypatch.undo()
+    assert MOST_PIXELS <= 2 * PIL.Image.MAX_IMAGE_PIXELS  # so that what we allow, Pillow never refuses
 
 
 @pytest.fixture
@@ -151,6 +183,67 @@ def test_neither_verify_nor_load_alone_would_do(monkeypatch: pytest.MonkeyPatch)
         assert outcome(cut)[0] != "truncated"
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("heic", "HEIC photo. Export it as JPEG"),
+        ("avif", "AVIF image. Convert it to JPEG"),
+        ("eps", "PostScript"),
+        ("psd", "Photoshop"),
+        ("icon", "icon file"),
+        ("pdf", "PDF document"),
+    ],
+)
+def test_a_refusal_names_the_kind_and_what_to_do(kind: str, words: str) -> None:
+    (chosen,) = (each for each in BAD if each.name == kind)
+    with pytest.raises(ImageRefused, match=words):
+        images.check(chosen.make(np.random.default_rng(0)), rules=RULES)
+
+
+def noisy_files() -> dict[str, bytes]:
+    """Files about which Pillow or a library below it has something to say."""
+    random = np.random.default_rng(0)
+    animated = next(kind for kind in GOOD if kind.name == "animated png").make(random)
+    packed = saved(picture(random), "TIFF", compression="tiff_adobe_deflate")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0" + b"\x12\x01\x03\0\xff\xff\xff\x0f" + bytes(20)
+    return {
+        "cut exif": jpeg(random, exif=exif),
+        "apng without frames": animated.replace(b"acTL\x00\x00\x00\x03", b"acTL\x00\x00\x00\x00"),
+        "damaged deflate in tiff": packed[:40] + bytes(20) + packed[60:],
+        "lzw in tiff": flipped(saved(picture(random), "TIFF", compression="tiff_lzw"), 200),
+    }
+
+
+def test_what_decoders_say_never_reaches_the_terminal(tmp_path: Path) -> None:
+    for number, data in enumerate(noisy_files().values()):
+        (tmp_path / f"{number:02}").write_bytes(data)
+    command = [sys.executable, "-W", "always", "-m", "tests.hostile.image_child", str(tmp_path)]
+    quiet = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=True)
+    assert quiet.stderr == ""
+    loud = subprocess.run(
+        [*command, "--loud"], cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=True
+    )
+    assert "UserWarning" in loud.stderr  # sabotage: without the silencing there is something to hear
+    if sys.platform == "linux":
+        assert "ZIPDecode" in loud.stderr
+    assert [_verdict(line) for line in loud.stdout.splitlines()] == [
+        _verdict(line) for line in quiet.stdout.splitlines()
+    ]
+
+
+def _verdict(line: str) -> tuple[str, list[str]]:
+    value = json.loads(line)
+    return value["code"], value["flags"]
+
+
+def test_verdicts_do_not_depend_on_what_the_host_does_with_warnings() -> None:
+    for data in noisy_files().values():
+        usual = outcome(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert outcome(data) == usual
+
+
 def test_too_many_bytes_is_said_before_decoding(opened: list[tuple[str, ...] | None]) -> None:
     data = jpeg(np.random.default_rng(0))
     with pytest.raises(ImageRefused) as caught:
@@ -160,55 +253,47 @@ def test_too_many_bytes_is_said_before_decoding(opened: list[tuple[str, ...] | N
     images.check(data, rules=ImageRules(max_bytes=len(data)))
 
 
-def mutate(data: bytes, other: bytes, random: np.random.Generator) -> bytes:
-    """One of: bytes replaced, cut, spliced with another file, header edited, a part left out or repeated."""
-    changed = bytearray(data)
-    way = random.integers(5)
-    if way in (0, 3):
-        reach = len(changed) if way == 0 else min(len(changed), 120)
-        for _ in range(random.integers(1, 8)):
-            changed[random.integers(reach)] = random.integers(256)
-    elif way == 1:
-        changed = changed[: random.integers(len(changed))]
-    elif way == 2:
-        changed = changed[: random.integers(len(changed))] + other[random.integers(len(other)) :]
-    else:
-        start, length = random.integers(len(changed)), random.integers(1, 60)
-        part = changed[start : start + length] * int(random.integers(0, 4))
-        changed = changed[:start] + part + changed[start + length :]
-    return with_sums(bytes(changed)) if changed[:4] == b"\x89PNG" and random.random() < 0.6 else bytes(changed)
+@pytest.mark.parametrize("path", sorted(KEPT.glob("*.bin")), ids=lambda path: path.stem)
+def test_what_once_gave_trouble_is_accepted_or_refused(path: Path) -> None:
+    data = path.read_bytes()
+    assert outcome(data)[0] == pixels_code(data)
 
 
-def with_sums(data: bytes) -> bytes:
-    """A damaged PNG whose checksums agree with the damage, so that decoders meet it."""
-    result, position = data[:8], 8
-    while position + 12 <= len(data):
-        end = position + 8 + int.from_bytes(data[position : position + 4], "big")
-        if end + 4 > len(data):
-            break
-        result += data[position:end] + zlib.crc32(data[position + 4 : end]).to_bytes(4, "big")
-        position = end + 4
-    return result + data[position:]
+def fuzz(folder: Path, rounds: range) -> dict[str, Any]:
+    """Mutations `rounds` read by a watched child; what it died on is left as `current` in `folder`."""
+    command = [sys.executable, "-m", "tests.hostile.fuzz_child", str(folder), str(rounds.start), str(rounds.stop)]
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, timeout=1_100)
+    assert done.returncode == 0, (done.returncode, done.stderr[-2_000:])
+    assert done.stderr == ""
+    value: dict[str, Any] = json.loads(done.stdout)
+    return value
 
 
-def fuzz(rounds: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    seeds = [kind.make(np.random.default_rng(5)) for kind in GOOD]
-    for _ in range(rounds):
-        data = mutate(seeds[random.integers(len(seeds))], seeds[random.integers(len(seeds))], random)
-        began = time.perf_counter()
-        code = outcome(data)[0]
-        assert code == pixels_code(data)
-        assert time.perf_counter() - began < 4
+def judge(folder: Path, rounds: range) -> dict[str, Any]:
+    seen = fuzz(folder, rounds)
+    assert seen["disagreements"] == []
+    assert sum(seen["codes"].values()) == len(rounds)
+    assert set(seen["codes"]) <= {"", *(kind.code for kind in (*BAD, *BOMBS))}
+    assert len(seen["codes"]) >= 5
+    return seen
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_mutations_are_accepted_or_refused_with_a_code() -> None:
-    fuzz(600, seed=1)
+def test_mutations_are_accepted_or_refused_with_a_code(tmp_path: Path) -> None:
+    judge(tmp_path, range(400))
+
+
+def test_the_fuzz_would_notice_a_crash(tmp_path: Path) -> None:
+    """Sabotage: a child that ends by a signal is seen, and the file it died on is at hand."""
+    with pytest.raises(AssertionError):
+        fuzz(tmp_path, range(-1, 5))
+    assert (tmp_path / "current").read_bytes()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_many_mutations_are_accepted_or_refused_with_a_code() -> None:
-    fuzz(20_000, seed=2)
+@pytest.mark.timeout(2_400)
+def test_many_mutations_are_accepted_or_refused_with_a_code(tmp_path: Path) -> None:
+    for start in range(0, 20_000, 5_000):
+        seen = judge(tmp_path, range(start, start + 5_000))
+        print(seen)
+        assert seen["most_seconds"] < 2  # of the processor: other programs do not count
+        assert seen["peak_bytes"] < 600_000_000

@@ -3,20 +3,43 @@
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from graft.core.errors import IntegrityProblem
+from graft.core.progress import SilentProgress
 from graft.core.records import from_json, to_json
 from graft.data.inspection import inspect_manifest
 from graft.data.records import Manifest
 from graft.data.scan import Scan
 from graft.data.stream import stream_pixels
+from graft.pipeline.predict import predict
+from graft.pipeline.run import Run
+from graft.pipeline.train import train
 from tests.data.folders import RULES, make_folder, manifest_of, photo_bytes, scanned
-from tests.hostile.image_kinds import BAD, GOOD
+from tests.pipeline.conftest import draw_photo, options
 
 pytestmark = pytest.mark.timeout(120)
+ODD_NAMES = [
+    "with space .png",
+    " leading.png",
+    "ends with dot..png",
+    "emoji \U0001f385\U0001f3fd.png",
+    "new\nline.png",
+    "tab\tand \x01.png",
+    "quote'\"<script>&.png",
+    "-rf.png",
+    "%2e%2e.png",
+    "~.png",
+    "$(id).png",
+    "back\\slash.png",
+    "\u202egnp.png",
+    "n" * 251 + ".png",
+    "con.png",
+    "PHOTO.PNG",
+]
 
 
 @pytest.fixture
@@ -37,27 +60,7 @@ def quarantined(result: Scan) -> dict[str, str]:
     return {item.path: item.code for item in result.quarantined}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "with space .png",
-        " leading.png",
-        "ends with dot..png",
-        "emoji \U0001f385\U0001f3fd.png",
-        "new\nline.png",
-        "tab\tand \x01.png",
-        "quote'\"<script>&.png",
-        "-rf.png",
-        "%2e%2e.png",
-        "~.png",
-        "$(id).png",
-        "back\\slash.png",
-        "\u202egnp.png",
-        "n" * 251 + ".png",
-        "con.png",
-        "PHOTO.PNG",
-    ],
-)
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_are_names(root: Path, name: str) -> None:
     put(root / "a" / name)
     manifest = manifest_of(root)
@@ -207,19 +210,82 @@ def test_a_table_cannot_reach_out(root: Path, tmp_path: Path) -> None:
     assert len(result.quarantined) == 2
 
 
-def test_a_thousand_files_of_all_kinds(tmp_path: Path) -> None:
-    """The scan goes through all of them and says of each what the table of kinds says."""
-    expected: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for label in ("a", "b"):
-        (tmp_path / label).mkdir()
-    for index, kind in enumerate([*GOOD, *BAD]):
-        for seed in range(1 if kind.code else 25):
-            suffix = Path(kind.file).suffix
-            path = f"{'ab'[seed % 2]}/{index:02}_{seed:02}{suffix or '.jpeg'}"
-            (tmp_path / path).write_bytes(kind.make(np.random.default_rng(100 + seed)))
-            expected[path] = (kind.code, kind.flags)
-    assert len(expected) > 1_000
-    result = scanned(tmp_path)
-    found = {item.entry.path: ("", item.facts.flags) for item in result.good}
-    found |= {item.path: (item.code, ()) for item in result.quarantined}
-    assert found == expected
+@dataclass(frozen=True)
+class Odd:
+    """A folder with good photos of odd names and things that are no photos, and the outcome by path."""
+
+    root: Path
+    good: frozenset[str]
+    bad: dict[str, str]
+    ignored: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Odd:
+    place = tmp_path_factory.mktemp("odd")
+    root = place / "data"
+    pixels = iter(range(1_000))
+    for label in ("checks", "plain"):
+        (root / label).mkdir(parents=True)
+        for number in range(45):
+            draw_photo(label, next(pixels)).save(root / label / f"{number:03}.png")
+    good = {f"{label}/{number:03}.png" for label in ("checks", "plain") for number in range(45)}
+    twins = ("K\u00e4fer.png", "Ka\u0308fer.png", "x.png", "X.png")
+    for name in (*ODD_NAMES, *twins):
+        try:
+            draw_photo("plain", next(pixels)).save(root / "plain" / name, "PNG")
+        except (OSError, ValueError):
+            continue
+        good.add(f"plain/{name}")
+    os.link(root / "plain" / "000.png", root / "plain" / "hard.png")
+    (root / "plain" / "inside.png").symlink_to("001.png")
+    good |= {"plain/hard.png", "plain/inside.png"}
+    ignored = {"plain/.hidden.png", "plain/Thumbs.db", "plain/__MACOSX", "__MACOSX"}
+    for path in ignored:
+        target = root / path
+        if "__MACOSX" in path:
+            target.mkdir()
+            target = target / "._x.png"
+        draw_photo("plain", next(pixels)).save(target, "PNG")
+    draw_photo("plain", next(pixels)).save(place / "secret.png")
+    os.mkfifo(root / "plain" / "pipe.png")
+    (root / "plain" / "circle.png").symlink_to("circle.png")
+    (root / "plain" / "dangling.png").symlink_to("nothing.png")
+    (root / "plain" / "zero.png").symlink_to("/dev/zero")
+    (root / "plain" / "outside.png").symlink_to(place / "secret.png")
+    bad = {"pipe": "not_a_file", "circle": "unreadable", "dangling": "not_found"}
+    bad |= {"zero": "outside_root", "outside": "outside_root"}
+    return Odd(root, frozenset(good), {f"plain/{name}.png": code for name, code in bad.items()}, frozenset(ignored))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_training_and_prediction_take_the_same_odd_names(odd: Odd, tmp_path: Path) -> None:
+    """Scan, training and prediction agree; only a link out of the data is the user's own affair in a prediction."""
+    result = train(options(odd.root, tmp_path / "run"), progress=SilentProgress())
+    manifest = Run.open(result.run).read(Manifest)
+    assert {photo.path for photo in manifest.photos} == odd.good
+    assert {item.path: item.code for item in manifest.quarantined} == odd.bad
+    assert set(manifest.ignored) == odd.ignored
+    groups = {photo.path: photo.group for photo in manifest.photos}
+    assert groups["plain/hard.png"] == groups["plain/000.png"]
+    assert groups["plain/inside.png"] == groups["plain/001.png"]
+
+    wanted = {path: "" for path in odd.good} | odd.bad
+    wanted |= {"plain/zero.png": "not_a_file", "plain/outside.png": ""}
+    named = {answer.path: answer for answer in predict(result.run, [str(odd.root)], top=1, progress=SilentProgress())}
+    found = {Path(path).relative_to(odd.root).as_posix(): getattr(each, "code", "") for path, each in named.items()}
+    assert found == wanted
+    each = predict(result.run, [str(odd.root / path) for path in wanted], top=1, progress=SilentProgress())
+    assert [getattr(answer, "code", "") for answer in each] == list(wanted.values())
+
+
+def test_a_photo_that_changes_after_the_scan_is_told(root: Path) -> None:
+    """Also where it stays an image, as a JPEG with zeros inside does: its hash is asked again when it is read."""
+    damaged = root / "a" / "photo_000.png"
+    photos = [photo for photo in manifest_of(root).photos if photo.path == "a/photo_000.png"]
+    options = {"side_pixels": 8, "geometry": "crop", "rules": RULES, "batch_images": 1, "workers": 1}
+    assert len(list(stream_pixels(root, photos, **options))) == 1
+    damaged.write_bytes(damaged.read_bytes() + b"\0")
+    with pytest.raises(IntegrityProblem) as caught:
+        list(stream_pixels(root, photos, **options))
+    assert caught.value.code == "changed_since_scan"

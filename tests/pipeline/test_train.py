@@ -54,7 +54,8 @@ def test_a_run_holds_everything_and_its_records_name_their_parents(finished):
 def test_the_summary_has_the_promised_shape(finished):
     summary = json.loads(json.dumps(finished.summary))
     assert set(summary) == {
-        *("run", "bundle", "report", "recipe", "backbone", "classes", "n", "validation", "test", "seconds"),
+        *("run", "bundle", "report", "recipe", "backbone", "backbone_reason"),
+        *("classes", "n", "validation", "test", "seconds"),
     }
     assert summary["n"] == {"train": 42, "validation": 9, "test": 9, "quarantined": 0}
     low, high = summary["test"]["interval"]

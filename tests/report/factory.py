@@ -13,7 +13,7 @@ from graft.data.records import ImageFacts, Manifest, Photo, Quarantined
 from graft.evaluation.comparison import compare
 from graft.evaluation.intervals import wilson
 from graft.evaluation.metrics import evaluate
-from graft.report.data import Mistake, ReportData
+from graft.report.data import InspectionData, Mistake, Pictures, ReportData
 from graft.training.records import Choice, Depth, ProbeSummary
 
 Picture = Callable[[int, int], bytes]  # (class, number) -> JPEG
@@ -124,6 +124,35 @@ def make_probe(n: int, level: float) -> ProbeSummary:
     )
 
 
+def make_pictures(manifest: Manifest, n_samples: int, picture: Picture = drawn) -> Pictures:
+    """A contact sheet of the first photos of each class, and pictures of all copies."""
+    by_class: dict[str, list[str]] = {name: [] for name in manifest.classes}
+    thumbnails = {}
+    alike = {path for group in inspect_manifest(manifest).duplicates for path in group.paths}
+    for number, photo in enumerate(manifest.photos):
+        paths = by_class[manifest.classes[photo.label]]
+        if len(paths) < n_samples:
+            paths.append(photo.path)
+        if photo.path in alike or photo.path in paths:
+            thumbnails[photo.path] = picture(photo.label, number)
+    return Pictures(thumbnails, {name: tuple(paths) for name, paths in by_class.items() if paths})
+
+
+def make_inspection(
+    manifest: Manifest, *, name: str = "photos", n_samples: int = 8, **changes: object
+) -> InspectionData:
+    """A whole inspection page of a manifest; `changes` replace fields of it."""
+    values: dict[str, object] = {
+        "name": name,
+        "created": "2026-11-22T10:17:03+00:00",
+        "command": f"graft inspect {name} -o inspect.html",
+        "manifest": manifest,
+        "inspection": inspect_manifest(manifest),
+        "pictures": make_pictures(manifest, n_samples),
+    }
+    return InspectionData(**(values | changes))
+
+
 def make_report(
     classes: tuple[str, ...] = tuple("0123456789"),
     *,
@@ -182,7 +211,7 @@ def make_report(
             )
             for row in wrong[:n_mistakes]
         ),
-        "samples": {cls: tuple(picture(label, i) for i in range(n_samples)) for label, cls in enumerate(classes)},
+        "pictures": make_pictures(manifest, n_samples, picture),
         "seconds": {"Scan": 1.84, "Compile": 6.2, "Read photos": 11.6, "Fit": 3.31, "Score": 0.42, "Report": 0.18},
         "versions": {
             "graft": "0.1.0",

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from graft.data.inspection import ClassCount, DuplicateGroup, inspect_manifest
+from graft.data.concerns import ClassCount, DuplicateGroup
+from graft.data.inspection import inspect_manifest
 from graft.report.advice import MOST, advise, worst_pair
 from graft.report.data import ReportData
 from tests.report.factory import make_report
@@ -102,3 +103,15 @@ def test_there_is_always_some_advice_and_never_too_much() -> None:
     assert 1 <= len(advise(data)) <= MOST
     assert advise(make_report(quarantined=0, skill=4000.0))
     assert inspect_manifest(data.manifest) == data.inspection
+
+
+def test_a_shortcut_is_to_be_ruled_out() -> None:
+    data = make_report(("a", "b"), per_class=60)
+    assert "Rule out a shortcut" not in headings(data)
+    photos = tuple(
+        replace(photo, facts=replace(photo.facts, orientation=6 if photo.label else 1))
+        for photo in data.manifest.photos
+    )
+    found = inspect_manifest(replace(data.manifest, photos=photos))
+    advice = next(item for item in advise(replace(data, inspection=found)) if item.heading == "Rule out a shortcut")
+    assert "turned by their EXIF orientation are in 'b'" in advice.detail

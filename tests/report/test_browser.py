@@ -2,13 +2,16 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from graft.report.data import InspectionData
+from graft.report.inspection_page import render_inspection
 from graft.report.page import render_html
-from tests.report.factory import make_report
+from tests.report.factory import make_inspection, make_manifest, make_report
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -55,13 +58,29 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ),
         "validation": make_report(("maple", "oak", "birch", LONG), per_class=60, skill=4.0, split="validation"),
     }
-    for name, data in reports.items():
-        (folder / f"{name}.html").write_text(render_html(data), encoding="utf-8")
-    return {name: folder / f"{name}.html" for name in reports}
+    texts = {name: render_html(data) for name, data in reports.items()}
+    texts |= {name: render_inspection(data) for name, data in inspections().items()}
+    for name, text in texts.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in texts}
+
+
+def inspections() -> dict[str, InspectionData]:
+    """Clean data, and data with every fault, long names and photos of many sizes."""
+    clean = make_manifest(("cats", "dogs"), 60, quarantined=0, duplicates=0)
+    manifest = make_manifest(tuple(f"{LONG}_{i}" for i in range(60)), 30, quarantined=60, duplicates=20)
+    photos = [
+        replace(photo, facts=replace(photo.facts, width=20 + place * 7, height=20 + place % 900))
+        for place, photo in enumerate(manifest.photos)
+    ]
+    near = tuple((photos[place].path, photos[place + 400].path) for place in range(0, 60, 3))
+    ignored = tuple(f"{LONG}/{number}.txt" for number in range(300))
+    faulty = replace(manifest, photos=tuple(photos), near_duplicates=near, ignored=ignored)
+    return {"clean": make_inspection(clean), "faulty": make_inspection(faulty, name=LONG)}
 
 
 @pytest.mark.parametrize("width_pixels", [320, 390, 820, 1280])
-@pytest.mark.parametrize("name", ["two", "ten", "many", "validation"])
+@pytest.mark.parametrize("name", ["two", "ten", "many", "validation", "clean", "faulty"])
 def test_nothing_sticks_out_or_overlaps(browser: Any, pages: dict[str, Path], name: str, width_pixels: int) -> None:
     view = browser.new_page(viewport={"width": width_pixels, "height": 900})
     requests: list[str] = []

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from graft.data.records import Manifest
+from graft.data.records import ImageFacts, Manifest
 from graft.report import cautions
 from graft.report.data import ReportData
 from graft.report.page import render_html
@@ -31,6 +31,15 @@ def test_scored_photos_that_it_learned_from_are_counted(source: str, split: str,
     manifest = make_report(("a", "b"), per_class=60, split="test").manifest
     assert cautions.seen_photos(leaking(manifest, source, split, 3), split) == seen
     assert cautions.seen_photos(leaking(manifest, source, split, 3), "train") == 0
+
+
+def test_scored_photos_that_look_like_one_it_learned_from_are_counted() -> None:
+    manifest = make_report(("a", "b"), per_class=60, split="test").manifest
+    of = {split: [photo.path for photo in manifest.photos if photo.split == split] for split in ("train", "test")}
+    near = ((of["test"][0], of["train"][0], of["train"][1]), (of["test"][1], of["test"][2]))
+    assert cautions.seen_photos(replace(manifest, near_duplicates=near), "test") == 1
+    assert cautions.seen_photos(leaking(replace(manifest, near_duplicates=near), "train", "test", 1), "test") == 1
+    assert cautions.seen_photos(replace(manifest, near_duplicates=near), "train") == 0
 
 
 def test_neither_page_nor_terminal_praises_a_leak(report: ReportData) -> None:
@@ -62,3 +71,14 @@ def test_at_most_three_lines_are_to_mind() -> None:
     text = summary_text(found, report="r", bundle="b").split("\n")
     assert len(text) <= 15
     assert sum(line.startswith("Mind") for line in text) == 1
+
+
+def test_photos_read_nearly_black_come_first() -> None:
+    facts = ImageFacts(
+        format="PNG", width=9, height=9, mode="I;16", highest_sample=4_000, flags=("low_range", "sixteen_bit")
+    )
+    data = make_report(("a", "b"), per_class=60)
+    dark = replace(data.manifest, photos=tuple(replace(photo, facts=facts) for photo in data.manifest.photos))
+    first = cautions.lines(dark, data.evaluation)[0]
+    assert "nearly black" in first
+    assert "--white 4095" in first

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from graft.core.errors import IntegrityProblem
+from graft.data.concerns import Concern
 from graft.data.inspection import inspect_manifest
 from graft.data.records import Quarantined
 from graft.report import page as page_module
 from graft.report import words
-from graft.report.data import Mistake, ReportData
-from graft.report.page import SAMPLE_BYTES, render_html, render_json
+from graft.report.data import Mistake, Pictures, ReportData
+from graft.report.overview import SHEET_BYTES
+from graft.report.page import render_html, render_json
 from tests.report.factory import make_report
 from tests.report.reading import Element, dangers, heading_levels, read
 
@@ -34,15 +36,19 @@ def hostile_report() -> ReportData:
     data = make_report(classes, per_class=60, skill=3.0, name=HOSTILE)
     left_out = (Quarantined(path=f"{HOSTILE}/a.jpg", code="corrupt", reason=HOSTILE_ATTRIBUTE),)
     manifest = replace(data.manifest, quarantined=left_out)
+    paths = tuple(photo.path for photo in manifest.photos[:3])
     return replace(
         data,
         manifest=manifest,
-        inspection=replace(inspect_manifest(manifest), notes=(HOSTILE,)),
+        inspection=replace(
+            inspect_manifest(manifest),
+            concerns=(Concern(kind="copies", first=True, sentence=HOSTILE, remedy=HOSTILE_ATTRIBUTE),),
+        ),
         command=f"graft train {HOSTILE_ATTRIBUTE}",
         created=HOSTILE,
         plan={HOSTILE: {HOSTILE_ATTRIBUTE: [HOSTILE]}, "recipe": HOSTILE, "recipe_reason": HOSTILE_ATTRIBUTE},
         mistakes=(Mistake(HOSTILE_ATTRIBUTE, HOSTILE, HOSTILE_ATTRIBUTE, 0.9, b"\xff\xd8"),),
-        samples={HOSTILE: (b"\xff\xd8",), HOSTILE_ATTRIBUTE: (b"\xff\xd8",)},
+        pictures=Pictures({path: b"\xff\xd8" for path in paths}, {HOSTILE: paths[:2], HOSTILE_ATTRIBUTE: paths[2:]}),
         seconds={HOSTILE: 1.0},
         versions={HOSTILE: HOSTILE_ATTRIBUTE},
         machine={HOSTILE_ATTRIBUTE: HOSTILE},
@@ -91,7 +97,8 @@ def test_everything_is_escaped() -> None:
     assert page.all("title")[0].text.startswith(HOSTILE)
     for text in (HOSTILE, HOSTILE_ATTRIBUTE, "{{ 7 * 7 }}", "</title></style><b>", "&lt;i&gt;"):
         assert text in page.text
-    assert page.all("img")[0].attributes["alt"] == HOSTILE_ATTRIBUTE
+    mistake = page.all("section", id="mistakes")[0].all("img")[0]
+    assert mistake.attributes["alt"] == HOSTILE_ATTRIBUTE
 
 
 def test_without_escaping_the_dangers_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +152,9 @@ def test_left_out_files_and_copies_are_listed(report: ReportData, page: Element)
         assert item.path in data
         assert item.code in data
         assert item.reason in data
+    copies = page.all("section", id="duplicates")[0].text
     for group in report.inspection.exact_duplicates:
-        assert all(path in data for path in group.paths)
+        assert all(path in copies for path in group.paths)
 
 
 def test_mistakes_show_both_classes_and_the_probability(report: ReportData, page: Element) -> None:
@@ -182,7 +190,7 @@ def test_it_is_accessible(page: Element) -> None:
             continue
         assert chart.attributes["role"] == "img"
         assert all(ids[name].text.strip() for name in chart.attributes["aria-labelledby"].split())
-    assert len(page.all("svg", role="img")) == 2
+    assert len(page.all("svg", role="img")) == 2  # all photos are of one size: there is no chart of sizes
     for table in page.all("table"):
         assert table.all("caption")[0].text.strip()
         assert table.all("th", scope="col")
@@ -212,8 +220,8 @@ def test_a_report_with_little_in_it_renders() -> None:
     page = read(
         render_html(
             make_report(
-                ("a", "b"), per_class=20, comparison_with_last_layer=None, mistakes=(), samples={}, seconds={}, plan={},
-                licences=(), next_commands=(), events=(), versions={}, machine={}, quarantined=0,
+                ("a", "b"), per_class=20, comparison_with_last_layer=None, mistakes=(), pictures=Pictures(), seconds={},
+                plan={}, licences=(), next_commands=(), events=(), versions={}, machine={}, quarantined=0,
             )
         )
     )  # fmt: skip
@@ -234,7 +242,7 @@ def test_twenty_thousand_photos_make_a_small_page_fast() -> None:
     start = time.process_time()
     text = render_html(data)
     assert time.process_time() - start < 2
-    assert len(text) < SAMPLE_BYTES * 4 / 3 + 1_500_000
+    assert len(text) < SHEET_BYTES * 4 / 3 + 1_500_000
     assert sum(photo.path in text for photo in data.manifest.photos[:500]) < 30
 
 

@@ -10,7 +10,7 @@ from graft.core.errors import BadInput, IntegrityProblem
 from graft.core.progress import SilentProgress
 from graft.core.randomness import stream
 from graft.training.linear import features_matrix, probabilities
-from graft.training.probe import ProbeResult, Rows, train_probe
+from graft.training.probe import ProbeResult, Rows, fit_probe, train_probe
 from graft.training.records import Plan
 from graft.training.taps import TapTable
 
@@ -179,3 +179,13 @@ def test_photos_that_all_look_the_same_teach_nothing_and_break_nothing():
     assert probabilities(result.classifier, features_matrix(values, result.classifier.taps)) == pytest.approx(
         0.5, abs=1e-3
     )
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_the_classifier_alone_is_the_same_to_the_last_bit(refit):
+    table, labels, rows = problem()
+    whole = run(table, labels, rows, refit=refit).classifier
+    alone = fit_probe(table, labels, rows, classes=3, plan=plan(refit=refit))
+    assert alone.taps == whole.taps and alone.temperature == whole.temperature
+    np.testing.assert_array_equal(alone.kernel, whole.kernel)
+    np.testing.assert_array_equal(alone.bias, whole.bias)

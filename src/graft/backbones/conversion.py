@@ -3,6 +3,7 @@
 A process of its own, because the library that reads HDF5 is written in C and the file comes from outside.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from graft.backbones.catalogue import catalogue
 from graft.backbones.efficientnet import with_true_variance
 from graft.backbones.hdf5 import open_layers
 from graft.backbones.layouts import layout
-from graft.backbones.matching import Found, choose, match_layers, match_tensors
+from graft.backbones.matching import choose, match_layers, match_tensors
 from graft.core.child import serve_child
 from graft.core.errors import BadInput, IntegrityProblem
 from graft.core.hashing import sha256_file
@@ -20,42 +21,49 @@ from graft.core.tensors import TensorFile, read_tensors, tensors_sha256, write_t
 
 WRITER = "weights"
 VERSION = "1"  # part of the converted file's name: raise it when the same source would convert to other numbers
+EFFICIENTNET = "efficientnet"  # the family whose published weights need mending
+TOP_KEY = "top_sha256"  # in a converted file's metadata: hash of the top beside it, or ""; older files lack it
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def convert(job: dict[str, Any]) -> dict[str, Any]:
     """Read `path`, find which of the networks `names` it belongs to, and write it to `target`.
 
-    `source_sha256` is the file's hash as seen before; a file that changed meanwhile is refused. Returns the network's
-    name and the hash of the tensors.
+    The network's own classifier, where the file has it, goes to `top_target`: what is computed without it depends on
+    the file `target` alone. `source_sha256` is the file's hash as seen before; a file that changed meanwhile is
+    refused. Returns the network's name and the hashes of the tensors and of the top's ("" without one).
     """
-    path, target = Path(job["path"]), Path(job["target"])
-    name, tensors = _read(path, job["kind"], tuple(job["names"]))
-    _check_finite(tensors, path.name)
+    path = Path(job["path"])
+    name, tensors, top = _read(path, job["kind"], tuple(job["names"]))
+    _check_finite({**tensors, **top}, path.name)
     if sha256_file(path) != job["source_sha256"]:
         raise IntegrityProblem(f"The weights file {path.name} changed while it was read.", code="changed_since_scan")
-    if catalogue()[name].constructor == "efficientnet_b0":
+    if catalogue()[name].family == EFFICIENTNET:
         tensors = with_true_variance(tensors)
-    digest = tensors_sha256(tensors)
-    metadata = {"backbone": name, "source_sha256": job["source_sha256"], "tensors_sha256": digest}
+    digest, top_digest = tensors_sha256(tensors), tensors_sha256(top) if top else ""
+    metadata = {"backbone": name, "source_sha256": job["source_sha256"], TOP_KEY: top_digest}
+    if top:  # first, so that the file which names it is never without it
+        _write(Path(job["top_target"]), top, {**metadata, "tensors_sha256": top_digest})
+    _write(Path(job["target"]), tensors, {**metadata, "tensors_sha256": digest})
+    return {"backbone": name, "sha256": digest, "top_sha256": top_digest}
+
+
+def _write(target: Path, tensors: dict[str, Array], metadata: dict[str, str]) -> None:
     write_tensors(target, tensors, metadata=metadata, writer=WRITER)
-    return {"backbone": name, "sha256": digest}
 
 
-def _read(path: Path, kind: str, names: tuple[str, ...]) -> tuple[str, dict[str, Array]]:
-    """The network's name and its tensors as float32. Shapes are compared before the first number is read."""
+def _read(path: Path, kind: str, names: tuple[str, ...]) -> tuple[str, dict[str, Array], dict[str, Array]]:
+    """The network's name, its tensors and its top's as float32; shapes are compared before a number is read."""
     layouts = {name: layout(record) for name, record in catalogue().items()}
     if kind == "safetensors":
         with _open_tensors(path) as file:
-            name, found = choose(
-                {name: match_tensors(each, file.tensors) for name, each in layouts.items()}, names, path.name
-            )
-            return name, _loaded(found, path.name)
+            outcomes = {name: match_tensors(each, file.tensors) for name, each in layouts.items()}
+            name, found = choose(outcomes, names, path.name)
+            return name, _loaded(found.tensors, path.name), _loaded(found.top, path.name)
     with open_layers(path) as stored:
-        name, found = choose(
-            {name: match_layers(each, stored, path.name) for name, each in layouts.items()}, names, path.name
-        )
-        return name, _loaded(found, path.name)
+        outcomes = {name: match_layers(each, stored, path.name) for name, each in layouts.items()}
+        name, found = choose(outcomes, names, path.name)
+        return name, _loaded(found.tensors, path.name), _loaded(found.top, path.name)
 
 
 def _open_tensors(path: Path) -> TensorFile:
@@ -65,7 +73,7 @@ def _open_tensors(path: Path) -> TensorFile:
         raise BadInput(error.message, hint=error.hint, code="weights_refused") from None
 
 
-def _loaded(found: Found, source: str) -> dict[str, Array]:
+def _loaded(found: Mapping[str, Any], source: str) -> dict[str, Array]:
     try:
         with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
             return {name: np.asarray(data[()], dtype=np.float32) for name, data in found.items()}

@@ -1,4 +1,4 @@
-"""EfficientNet-B0's network, one construction whatever the source of its weights.
+"""EfficientNet's networks B0 to B7, one construction whatever the source of their weights.
 
 Keras builds another network for `weights="imagenet"` than for `weights=None`: the first has one more `Rescaling`, which
 mends the published normalisation (its `variance` holds standard deviations). Here there is one network, the second;
@@ -12,15 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from graft.backbones.families.efficientnet import CHANNELS, LAST_CHANNELS, PLACES, block_name
+from graft.backbones.families.efficientnet import (
+    CHANNELS,
+    LAST_CHANNELS,
+    STEM_CHANNELS,
+    VARIANTS,
+    Variant,
+    block_name,
+    places,
+    scaled_channels,
+)
 
-STEM_CHANNELS = 32
 KERNEL_SIZES = (3, 3, 5, 3, 5, 5, 3)  # of the seven stages
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
 EXPANSIONS = (1, 6, 6, 6, 6, 6, 6)
 SQUEEZE_RATIO = 0.25
 DROP_CONNECT_RATE = 0.2  # stochastic depth of the last block; it grows linearly from 0
-TOP_DROPOUT_RATE = 0.2
 IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)  # of red, green and blue, for pixels from 0 to 1
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -38,43 +45,46 @@ class Block:
     drop_rate: float
 
 
-def blocks() -> tuple[Block, ...]:
-    """The sixteen blocks, from the input upwards."""
+def blocks(variant: Variant) -> tuple[Block, ...]:
+    """The variant's blocks, from the input upwards."""
     result: list[Block] = []
-    channels_in = STEM_CHANNELS
-    for index, (stage, repeat) in enumerate(PLACES):
+    channels_in = scaled_channels(STEM_CHANNELS, variant)
+    every = places(variant)
+    for index, (stage, repeat) in enumerate(every):
         result.append(
             Block(
                 name=block_name(stage, repeat),
                 channels_in=channels_in,
-                channels_out=CHANNELS[stage],
+                channels_out=scaled_channels(CHANNELS[stage], variant),
                 kernel_size=KERNEL_SIZES[stage],
                 strides=1 if repeat else STRIDES[stage],
                 expansion=EXPANSIONS[stage],
-                drop_rate=DROP_CONNECT_RATE * index / len(PLACES),
+                drop_rate=DROP_CONNECT_RATE * index / len(every),
             )
         )
-        channels_in = CHANNELS[stage]
+        channels_in = result[-1].channels_out
     return tuple(result)
 
 
-def build_efficientnet_b0(inputs: Any, *, channel_axis: int, include_top: bool = False) -> Any:
-    """EfficientNet-B0's last feature map, or its 1,000 probabilities, from a Keras tensor of RGB pixels 0..255."""
+def build_efficientnet(name: str, inputs: Any, *, channel_axis: int, include_top: bool = False) -> Any:
+    """The last feature map of one of `VARIANTS`, or its 1,000 probabilities, from RGB pixels 0..255."""
     import keras
 
+    variant = VARIANTS[name]
     x = keras.layers.Rescaling(1 / 255, name="rescaling")(inputs)
     x = keras.layers.Normalization(axis=channel_axis, name="normalization")(x)
     x = _downsampling_pad(x, 3, "stem_conv_pad", channel_axis)
-    x = _convolution(x, STEM_CHANNELS, "stem_conv", kernel_size=3, strides=2, padding="valid")
+    stem_channels = scaled_channels(STEM_CHANNELS, variant)
+    x = _convolution(x, stem_channels, "stem_conv", kernel_size=3, strides=2, padding="valid")
     x = _normalised(x, "stem_bn", "stem_activation", channel_axis)
-    for block in blocks():
+    for block in blocks(variant):
         x = _block(x, block, channel_axis)
-    x = _convolution(x, LAST_CHANNELS, "top_conv")
+    x = _convolution(x, scaled_channels(LAST_CHANNELS, variant), "top_conv")
     x = _normalised(x, "top_bn", "top_activation", channel_axis)
     if not include_top:
         return x
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    x = keras.layers.Dropout(TOP_DROPOUT_RATE, name="top_dropout")(x)
+    x = keras.layers.Dropout(variant.dropout, name="top_dropout")(x)
     return keras.layers.Dense(1000, activation="softmax", name="predictions")(x)
 
 

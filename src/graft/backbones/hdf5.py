@@ -22,6 +22,7 @@ MAX_NAME_CHARACTERS = 300
 MAX_ATTRIBUTE_BYTES = 8 << 20
 MAX_CHUNK_ELEMENTS = 1 << 20  # a chunk is allocated whole when it is read
 MAX_DIMENSIONS = 8
+MAX_NESTED_MODELS = 2  # models within models, as ConvNeXt's stem is one
 ALLOWED_FILTERS = frozenset({1, 2, 3})  # deflate, shuffle, fletcher32: built in; others would load a plug-in
 KERAS_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: the first releases of this layout
 
@@ -135,16 +136,23 @@ def _layers(file: Any, walk: _Walk) -> Iterator[StoredLayer]:
 def _legacy_layers(root: Any, walk: _Walk) -> Iterator[StoredLayer]:
     for layer_name in _names(root, "layer_names", walk.source):
         group = walk.descend(root, layer_name.split("/"))
-        datasets = []
+        owners: dict[str, list[Any]] = {}
         for weight_name in _names(group, "weight_names", walk.source):
             *parents, last = weight_name.split("/")
-            datasets.append(walk.dataset(walk.descend(group, parents), last))
-        yield StoredLayer(layer_name, None, 0, tuple(datasets))
+            owner = parents[-1] if parents else layer_name
+            owners.setdefault(owner, []).append(walk.dataset(walk.descend(group, parents), last))
+        if len(owners) == 1:  # a layer's weights; whatever it calls itself in their names
+            yield StoredLayer(layer_name, None, 0, tuple(*owners.values()))
+        else:  # a model within the model
+            for owner, datasets in owners.items():
+                yield StoredLayer(owner, None, 0, tuple(datasets))
 
 
-def _keras_layers(container: Any, walk: _Walk) -> Iterator[StoredLayer]:
+def _keras_layers(container: Any, walk: _Walk, depth: int = 0) -> Iterator[StoredLayer]:
     for key in container:
         group = walk.group(container, key)
+        if depth < MAX_NESTED_MODELS and walk.has(group, KERAS_CONTAINERS[0]):
+            yield from _keras_layers(walk.group(group, KERAS_CONTAINERS[0]), walk, depth + 1)
         if not walk.has(group, "vars"):
             continue
         variables = walk.group(group, "vars")

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from graft.backbones.efficientnet import build_efficientnet_b0
+from graft.backbones.applications import FUNCTIONS, build_application
+from graft.backbones.convnext import build_convnext
+from graft.backbones.efficientnet import build_efficientnet
+from graft.backbones.families.convnext import VARIANTS as CONVNEXTS
+from graft.backbones.families.efficientnet import VARIANTS as EFFICIENTNETS
 from graft.backbones.records import BackboneRecord
 from graft.backbones.sprout import build_sprout
 from graft.core.errors import BadInput
@@ -25,51 +29,27 @@ class Request:
     channel_axis: int
     include_top: bool
 
-    @property
-    def alpha(self) -> float:
-        """The width multiplier among the record's options."""
-        return float(dict(self.record.options)["alpha"])
+
+def _application(request: Request) -> Any:
+    record = request.record
+    return build_application(record.constructor, dict(record.options), request.inputs, include_top=request.include_top)
 
 
-def _mobilenet(request: Request) -> Any:
+def _efficientnet(request: Request) -> Any:
     import keras
 
-    return keras.applications.MobileNet(
-        input_tensor=request.inputs, alpha=request.alpha, include_top=request.include_top, weights=None
+    name = request.record.constructor
+    output = build_efficientnet(
+        name, request.inputs, channel_axis=request.channel_axis, include_top=request.include_top
     )
+    return keras.Model(request.inputs, output, name=name.replace("_", ""))
 
 
-def _mobilenet_v2(request: Request) -> Any:
+def _convnext(request: Request) -> Any:
     import keras
 
-    return keras.applications.MobileNetV2(
-        input_tensor=request.inputs, alpha=request.alpha, include_top=request.include_top, weights=None
-    )
-
-
-def _vgg16(request: Request) -> Any:
-    import keras
-
-    return keras.applications.VGG16(input_tensor=request.inputs, include_top=request.include_top, weights=None)
-
-
-def _vgg19(request: Request) -> Any:
-    import keras
-
-    return keras.applications.VGG19(input_tensor=request.inputs, include_top=request.include_top, weights=None)
-
-
-def _resnet50(request: Request) -> Any:
-    import keras
-
-    return keras.applications.ResNet50(input_tensor=request.inputs, include_top=request.include_top, weights=None)
-
-
-def _efficientnet_b0(request: Request) -> Any:
-    import keras
-
-    output = build_efficientnet_b0(request.inputs, channel_axis=request.channel_axis, include_top=request.include_top)
-    return keras.Model(request.inputs, output, name="efficientnetb0")
+    name = request.record.constructor
+    return keras.Model(request.inputs, build_convnext(name, request.inputs, include_top=request.include_top), name=name)
 
 
 def _sprout(request: Request) -> Any:
@@ -80,15 +60,21 @@ def _sprout(request: Request) -> Any:
 
 CONSTRUCTORS: Mapping[str, Callable[[Request], Any]] = MappingProxyType(
     {
-        "mobilenet": _mobilenet,
-        "mobilenet_v2": _mobilenet_v2,
-        "vgg16": _vgg16,
-        "vgg19": _vgg19,
-        "resnet50": _resnet50,
-        "efficientnet_b0": _efficientnet_b0,
+        **dict.fromkeys(FUNCTIONS, _application),
+        **dict.fromkeys(EFFICIENTNETS, _efficientnet),
+        **dict.fromkeys(CONVNEXTS, _convnext),
         "sprout": _sprout,
     }
 )
+
+
+def fastest_format(record: BackboneRecord) -> DataFormat:
+    """The data format in which an inference engine computes this network fastest.
+
+    `channels_first` exports without transposes: four times as fast for MobileNets on a CPU (`bench/bench_layout.py`).
+    ConvNeXt normalises and mixes along the last axis, so it is built channels-last only.
+    """
+    return "channels_last" if record.constructor in CONVNEXTS else "channels_first"
 
 
 def build(
@@ -100,8 +86,7 @@ def build(
 ) -> Any:
     """The record's network as a `keras.Model` with random weights.
 
-    Both data formats have the same weights: kernels keep their shapes. `channels_first` exports to an inference engine
-    without transposes: four times as fast for MobileNets on a CPU (`bench/bench_layout.py`).
+    Both data formats have the same weights: kernels keep their shapes. See `fastest_format`.
 
     Not for several threads at once: Keras' data format is a global setting while this runs.
 
@@ -110,12 +95,15 @@ def build(
 
     Raises:
         BadInput: the side is below the record's minimum, or the network has no top.
+        ValueError: the network is channels-last only (ConvNeXt).
     """
     with without_telemetry():
         import keras
 
     _check(record, side_pixels, include_top)
     channels_first = data_format == "channels_first"
+    if channels_first and fastest_format(record) == "channels_last":
+        raise ValueError(f"{record.name} is built channels_last only")
     shape = (3, side_pixels, side_pixels) if channels_first else (side_pixels, side_pixels, 3)
     with image_data_format(data_format):
         inputs = keras.Input(shape, name=INPUT_NAME, dtype="float32")

@@ -49,12 +49,15 @@ class BackboneRecord:
     preprocessing: Preprocessing
     parameters: int  # without top
     parameters_with_top: int | None = None
+    top_output: str = "predictions"  # the last layer of the network with its top; its values are probabilities
+    top_labels: Literal["imagenet-1k", ""] = "imagenet-1k"  # what a top's classes are: a list that Graft knows, or none
     width: int  # channels of the last feature map
     taps: tuple[str, ...]  # layer names, from the input upwards
     tap_widths: tuple[int, ...]
     imagenet_top1: Annotated[float, Interval(gt=0, lt=1)] | None = None  # as published with the weights; None: unknown
     multiply_adds: Annotated[int, Ge(1)] | None = None  # for one image of `side_pixels`, without top
     cut_tensors: Literal[1, 2] = 1  # live tensors at a cut: NASNet's cells read the two cells below them
+    cut_count: Annotated[int, Ge(1)] | None = None  # places where the network can be cut, with up to `cut_tensors`
     licence: str  # of code and weights, in one line for people
     paper: str
     weights: tuple[WeightsSource, ...] = ()

@@ -1,21 +1,21 @@
 """Weights on this machine: the built-in ones, imported files, and how they get into a network."""
 
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from graft.backbones.catalogue import BUILTIN, candidates, catalogue
-from graft.backbones.conversion import VERSION
+from graft.backbones.conversion import TOP_KEY, VERSION
 from graft.backbones.families.sprout import WEIGHTS_FILE
 from graft.backbones.records import BackboneRecord
 from graft.core.child import run_child
 from graft.core.errors import BadInput, GraftError, IntegrityProblem, ResourceProblem
-from graft.core.files import make_directory, remove_file
+from graft.core.files import make_directory, remove_file, sweep_stray
 from graft.core.hashing import sha256_file
 from graft.core.tensors import TensorFile, read_tensors, tensors_sha256
 
@@ -63,27 +63,40 @@ def open_weights(weights: WeightsFile) -> Iterator[dict[str, Array]]:
         tensors.clear()
 
 
-def load_into(model: Any, weights: WeightsFile) -> None:
+def load_into(model: Any, weights: WeightsFile, *, include_top: bool = False) -> None:
     """Set all weights of a network built by `graft.backbones.networks.build`, of either data format.
 
+    With `include_top` the network was built so, and its classifier's weights come from `weights.top`.
+
     Raises:
-        BadInput: `weights_refused`, naming the first layer that differs and both shapes.
+        BadInput: `weights_refused`, naming the first layer that differs and both shapes; `weights_missing`, no top.
         IntegrityProblem: the file is damaged.
     """
     variables = {f"{layer.name}/{each.name}": each for layer in model.layers for each in layer.weights}
-    with open_weights(weights) as tensors:
-        for name, variable in variables.items():
-            got = tensors[name].shape if name in tensors else None
-            if got != tuple(variable.shape):
-                _refuse(weights.path, f"must have {name} of shape {tuple(variable.shape)}, got {got or 'none'}")
-        surplus = sorted(set(tensors) - set(variables))
-        if surplus:
-            _refuse(weights.path, f"must have no tensor besides the network's own, got {surplus[0][:80]!r}")
-        for name, variable in variables.items():
-            variable.assign(tensors[name].astype(variable.dtype))
+    if include_top and weights.top is None:
+        raise BadInput(f"The weights {weights.path.name} must have their top beside them.", code="weights_missing")
+    with ExitStack() as files:
+        tensors = dict(files.enter_context(open_weights(weights)))
+        if include_top and weights.top is not None:
+            tensors |= files.enter_context(open_weights(weights.top))
+        _assign(variables, tensors, weights.path)
+        tensors.clear()
     for layer in model.layers:
         if hasattr(layer, "finalize_state"):  # Normalization computes with copies made when it was built
             layer.finalize_state()
+
+
+def _assign(variables: Mapping[str, Any], tensors: Mapping[str, Array], path: Path) -> None:
+    """Every variable its tensor; both must have the same names and shapes."""
+    for name, variable in variables.items():
+        got = tensors[name].shape if name in tensors else None
+        if got != tuple(variable.shape):
+            _refuse(path, f"must have {name} of shape {tuple(variable.shape)}, got {got or 'none'}")
+    surplus = sorted(set(tensors) - set(variables))
+    if surplus:
+        _refuse(path, f"must have no tensor besides the network's own, got {surplus[0][:80]!r}")
+    for name, variable in variables.items():
+        variable.assign(tensors[name].astype(variable.dtype))
 
 
 def builtin(name: str, cache: Path) -> WeightsFile:
@@ -110,7 +123,8 @@ def import_weights(path: Path, names: Sequence[str], cache: Path) -> tuple[Backb
     """Weights from a user's file for one of the networks `names`, found by names and shapes.
 
     Reads Keras' HDF5 files of both layouts, with or without the network's top, and Graft's own safetensors. The file is
-    converted once into `cache` and remembered by its content.
+    converted once into `cache` and remembered by its content. The top is kept apart: whether the file has one makes
+    no difference to what is computed without it.
 
     Raises:
         BadInput: `weights_refused` (another network, links, damage), `format_not_allowed`, `not_found`, `unreadable`.
@@ -120,22 +134,28 @@ def import_weights(path: Path, names: Sequence[str], cache: Path) -> tuple[Backb
     kind = _file_kind(path, names)
     source_sha256 = sha256_file(path)
     target = cache / "weights" / f"{source_sha256}-{VERSION}.safetensors"
-    known = _remembered(target)
-    if known is None:
+    known = _remembered(target, whole_top=True)
+    if known is None or known.unsure_of_top:
         known = _converted(path, kind, names, source_sha256, target)
-    record, weights = known
+    record, weights = known.record, known.weights
     if record.name not in names:
         _refuse(path, f"does not fit {names[0]}: it holds {record.name}", f"Use --backbone {record.name}.")
     return record, weights
 
 
 def imported(cache: Path) -> tuple[tuple[BackboneRecord, WeightsFile], ...]:
-    """What was imported into `cache` before, in the catalogue's order; each set of weights once."""
+    """What was imported into `cache` before, in the catalogue's order; each set of weights once.
+
+    Where several files held the same weights, the top is the one among theirs whose hash comes first.
+    """
     found: dict[str, tuple[BackboneRecord, WeightsFile]] = {}
     for path in sorted((cache / "weights").glob(f"*-{VERSION}.safetensors")):
         known = _remembered(path)
-        if known is not None:
-            found.setdefault(known[1].sha256, known)
+        if known is None:
+            continue
+        record, weights = found.setdefault(known.weights.sha256, (known.record, known.weights))
+        tops = [top for top in (weights.top, known.weights.top) if top is not None]
+        found[weights.sha256] = (record, replace(weights, top=min(tops, key=lambda top: top.sha256, default=None)))
     order = list(catalogue())
     return tuple(sorted(found.values(), key=lambda pair: (order.index(pair[0].name), pair[1].sha256)))
 
@@ -178,16 +198,25 @@ def _import_for(asked: str, path: Path, names: Sequence[str], cache: Path) -> tu
         raise BadInput(message, hint=error.hint, code=error.code) from None
 
 
-def _converted(
-    path: Path, kind: str, names: Sequence[str], source_sha256: str, target: Path
-) -> tuple[BackboneRecord, WeightsFile]:
+@dataclass(frozen=True)
+class _Known:
+    """A converted file. `unsure_of_top`: the file it was made from may have a top that is not here."""
+
+    record: BackboneRecord
+    weights: WeightsFile
+    unsure_of_top: bool = False
+
+
+def _converted(path: Path, kind: str, names: Sequence[str], source_sha256: str, target: Path) -> _Known:
     make_directory(target.parent)
+    sweep_stray(target.parent, CONVERSION_SECONDS)
     job = {
         "path": str(path.absolute()),
         "kind": kind,
         "names": list(names),
         "source_sha256": source_sha256,
         "target": str(target.absolute()),
+        "top_target": str(_top_path(target).absolute()),
     }
     try:
         answer = run_child(
@@ -203,23 +232,46 @@ def _converted(
             raise
         # The reader crashed or hung on this file: the file is to blame, not the machine.
         raise BadInput(error.message, hint=error.hint, code="weights_refused") from None
-    return catalogue()[answer["backbone"]], WeightsFile(target, "", answer["sha256"])
+    top = WeightsFile(_top_path(target), "", answer["top_sha256"]) if answer["top_sha256"] else None
+    return _Known(catalogue()[answer["backbone"]], WeightsFile(target, "", answer["sha256"], top))
 
 
-def _remembered(target: Path) -> tuple[BackboneRecord, WeightsFile] | None:
-    """An earlier conversion, if it is there and sound; a damaged one is removed, to be made anew."""
+def _remembered(target: Path, *, whole_top: bool = False) -> _Known | None:
+    """An earlier conversion, if it is there and sound; a damaged one is removed, to be made anew.
+
+    A top may be large and is not always used: unless `whole_top`, its content is left to be checked by who opens it.
+    """
     if not target.is_file():
         return None
     try:
         with read_tensors(target) as file:
             name, digest = file.metadata.get("backbone", ""), file.metadata.get("tensors_sha256", "")
             if name in catalogue() and tensors_sha256(file.tensors) == digest:
-                return catalogue()[name], WeightsFile(target, "", digest)
+                top = _remembered_top(_top_path(target), file.metadata.get(TOP_KEY, ""), whole=whole_top)
+                unsure = top is None and file.metadata.get(TOP_KEY) != ""
+                return _Known(catalogue()[name], WeightsFile(target, "", digest, top), unsure)
     except GraftError:
         if not target.exists():
             return None  # another process removed it meanwhile
     remove_file(target)
     return None
+
+
+def _remembered_top(path: Path, digest: str, *, whole: bool) -> WeightsFile | None:
+    """The top beside a conversion, None where there is none or it is damaged."""
+    if not digest:
+        return None
+    try:
+        with read_tensors(path) as file:
+            sound = file.metadata.get("tensors_sha256") == digest
+            sound = sound and (not whole or tensors_sha256(file.tensors) == digest)
+    except GraftError:
+        return None
+    return WeightsFile(path, "", digest) if sound else None
+
+
+def _top_path(target: Path) -> Path:
+    return target.with_name(f"{target.stem}-top{target.suffix}")
 
 
 def _without_prefix(file: TensorFile, prefix: str) -> dict[str, Array]:
@@ -274,10 +326,11 @@ def _missing(asked: str, names: Sequence[str]) -> NoReturn:
     """Refuse what was asked for, a network or a family, as it was typed."""
     sources = catalogue()[names[0]].weights
     published = f" They are published as {sources[0].url}." if sources else ""
+    fetch = f"Type: graft backbones fetch {names[0] if len(names) == 1 else 'NAME'}. Or give" if sources else "Give"
     if len(names) > 1:
         published = f" See graft backbones show NAME for where they are published, NAME being {' or '.join(names)}."
     raise BadInput(
         f"The weights of {asked} must be on this machine, got none.",
-        hint=f"Give a file with --weights FILE.{published} Or use --backbone {BUILTIN}, which needs no file.",
+        hint=f"{fetch} a file with --weights FILE.{published} Or use --backbone {BUILTIN}, which needs no file.",
         code="weights_missing",
     )

@@ -1,9 +1,6 @@
 """A classifier from one file: load, check, predict. No Keras, TensorFlow or scikit-learn on this path."""
 
-import itertools
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -20,6 +17,7 @@ from graft.bundle.records import BundleManifest, Failure, HeadSpec, Prediction, 
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.hashing import sha256_file
+from graft.data.groups import in_groups
 from graft.data.images import load_pixels, read_bytes, resize
 from graft.data.records import ImageRules
 from graft.features.engines import Engine, best_precision, open_engine, run_pixels
@@ -46,6 +44,7 @@ def save_bundle(
     golden: GoldenExamples,
     provenance: Provenance,
     licences: Sequence[tuple[str, str]],
+    rules: ImageRules,
 ) -> str:
     """Write `classifier.graft` and return the SHA-256 of the file. Equal arguments give equal bytes.
 
@@ -58,6 +57,7 @@ def save_bundle(
         side_pixels=program.side_pixels,
         preprocessing=program.preprocessing,
         precision=program.precision,
+        rules=rules,
         head=HeadSpec(taps=classifier.taps, temperature=classifier.temperature),
         golden=golden.golden,
         provenance=provenance,
@@ -112,7 +112,8 @@ class Bundle:
         """Read a bundle strictly and, with `check`, let it reproduce its golden examples.
 
         The network is compiled for this machine when that has not been done before. `precision` is by default the
-        one the classifier was trained with, or float32 where this processor lacks it. Raises what `read_bundle`
+        one the classifier was trained with, or float32 where this processor lacks it; `rules` are by default those of
+        the training. Raises what `read_bundle`
         raises, `BadInput` for a precision the bundle has no tolerance for, and `IntegrityProblem` `golden_mismatch`.
         """
         path = Path(path).absolute()
@@ -125,7 +126,7 @@ class Bundle:
             precision=_precision_here(manifest, precision),
             cache=cache or machine.cache_directory(),
             threads=threads or machine.threads(),
-            rules=rules or ImageRules(),
+            rules=rules or manifest.rules,
             _classifier=_classifier(manifest, arrays),
             _photo=arrays["golden/photo"].tobytes(),
             _golden_pixels=arrays["golden/pixels"],
@@ -189,18 +190,9 @@ class Bundle:
         """As `predict`, one by one, for any number of inputs: a few groups are in memory at a time."""
         if top < 1:
             raise BadInput(f"top must be at least 1, got {top}")
-        waiting: deque[list[Future[np.ndarray | Failure]]] = deque()
-        names: deque[list[str]] = deque()
-        source = iter(inputs)
-        group_images = max(LEAST_GROUP_IMAGES, BATCH * self.threads)
-        with ThreadPoolExecutor(self.threads) as pool:
-            while group := list(itertools.islice(source, group_images)):
-                names.append([str(item) if isinstance(item, Path | str) else "" for item in group])
-                waiting.append([pool.submit(self._pixels_or_failure, item) for item in group])
-                if len(waiting) > 1:
-                    yield from self._answers(names.popleft(), waiting.popleft(), top)
-            while waiting:
-                yield from self._answers(names.popleft(), waiting.popleft(), top)
+        group_size = max(LEAST_GROUP_IMAGES, BATCH * self.threads)
+        for group in in_groups(inputs, self._pixels_or_failure, threads=self.threads, group_size=group_size):
+            yield from self._answers(group, top)
 
     def close(self) -> None:
         """Give back the networks' memory; the bundle opens them again when asked."""
@@ -241,18 +233,14 @@ class Bundle:
         try:
             return self._pixels(item)
         except BadInput as error:
-            name = str(item) if isinstance(item, Path | str) else ""
-            return Failure(path=name, code=error.code, message=str(error))
+            return Failure(path=_name(item), code=error.code, message=str(error))
 
-    def _answers(
-        self, names: list[str], waiting: list["Future[np.ndarray | Failure]"], top: int
-    ) -> list[Prediction | Failure]:
-        found = [future.result() for future in waiting]
-        good = [item for item in found if isinstance(item, np.ndarray)]
+    def _answers(self, group: Sequence[tuple[Input, np.ndarray | Failure]], top: int) -> list[Prediction | Failure]:
+        good = [found for _, found in group if isinstance(found, np.ndarray)]
         chances = iter(self.predict_pixels(np.stack(good)) if good else ())
         return [
-            item if isinstance(item, Failure) else self._prediction(name, next(chances), top)
-            for name, item in zip(names, found, strict=True)
+            found if isinstance(found, Failure) else self._prediction(_name(item), next(chances), top)
+            for item, found in group
         ]
 
     def _prediction(self, name: str, chances: np.ndarray, top: int) -> Prediction:
@@ -271,6 +259,10 @@ def bundle_program(manifest: BundleManifest) -> Program:
         outputs=tuple(Output(layer=tap) for tap in manifest.head.taps),
         precision=manifest.precision,
     )
+
+
+def _name(item: Input) -> str:
+    return str(item) if isinstance(item, Path | str) else ""
 
 
 def _classifier(manifest: BundleManifest, arrays: Mapping[str, np.ndarray]) -> LinearClassifier:

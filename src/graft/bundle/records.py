@@ -7,6 +7,7 @@ from annotated_types import Gt, Interval, Len
 
 from graft.backbones.records import Preprocessing
 from graft.core.records import record
+from graft.data.records import ImageRules
 from graft.features.records import Precision
 
 Tolerance = Annotated[float, Gt(0)]
@@ -64,6 +65,7 @@ class BundleManifest:
     side_pixels: Annotated[int, Interval(ge=8, le=2048)]
     preprocessing: Preprocessing
     precision: Precision  # the features were computed at
+    rules: ImageRules = ImageRules()  # what photos may be and how they are read, as in the training
     head: HeadSpec
     golden: Golden
     provenance: Provenance

@@ -1,79 +1,177 @@
-"""`graft backbones`: the pretrained networks Graft knows."""
+"""`graft backbones`: the pretrained networks Graft knows, and their weights on this machine."""
 
 from argparse import Namespace
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from graft.cli.console import Console, columns
-from graft.cli.parsing import Parser, one_of
+from graft.cli.parsing import Parser, one_of, whole_number
 
 if TYPE_CHECKING:
     from graft.backbones.records import BackboneRecord
+
+
+# Action -> module and function that does it; a module is imported when its action is asked for.
+ACTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "list": ("graft.cli.backbones", "list_networks"),
+        "show": ("graft.cli.backbones", "show_network"),
+        "fetch": ("graft.cli.weights", "fetch_weights"),
+        "verify": ("graft.cli.weights", "verify_weights"),
+        "rank": ("graft.cli.rank", "rank_backbones"),
+    }
+)
+# Options that mean something to one action only.
+OWNERS: Mapping[str, str] = MappingProxyType(
+    {"top": "fetch", "again": "fetch", "deep": "verify"}
+    | dict.fromkeys(("output", "backbones", "image_size", "seed", "split"), "rank")
+)
 
 
 def parser() -> Parser:
     """The words `graft backbones` understands."""
     words = Parser(
         "backbones",
-        "list | show NAME",
-        "List the pretrained networks Graft knows, or show one with where its weights are published.",
+        "list | show NAME | fetch NAME [--top] [--again] | verify [NAME…] [--deep] | rank DATA [-o rank.html]",
+        "List the pretrained networks Graft knows, show one, fetch or check their weights, measure them on photos.",
         (
             ("graft backbones list", "names for graft train --backbone"),
             ("graft backbones show mobilenet_1.0", "size, input, licence, weights"),
+            ("graft backbones fetch mobilenet_v2_1.0", "take its published weights into the cache"),
+            ("graft backbones fetch mobilenet_v2_1.0 --top", "with its 1,000 classes, for graft classify"),
+            ("graft backbones verify", "check all weights on this machine"),
+            ("graft backbones rank photos/ -o rank.html", "how right, fast and large each one here is on your photos"),
         ),
     )
-    words.add_argument("action", metavar="list|show", type=one_of("list", "show"), help="what to do")
-    words.add_argument("name", metavar="NAME", nargs="?", help="the network to show")
+    words.add_argument("action", metavar="|".join(ACTIONS), type=one_of(*ACTIONS), help="what to do")
+    words.add_argument(
+        "names", metavar="NAME", nargs="*", default=[], help="what to show, fetch or verify; DATA to rank on"
+    )
+    fetch = words.add_argument_group("fetch")
+    fetch.add_argument("--top", action="store_true", help="with the network's own classifier")
+    fetch.add_argument("--again", action="store_true", help="also where the weights are on this machine already")
+    verify = words.add_argument_group("verify")
+    verify.add_argument("--deep", action="store_true", help="also compare the compiled network with Keras, on pixels")
+    add_rank_options(words)
     return words.add_common()
 
 
 def run(arguments: Namespace, console: Console) -> int:
-    """List or show."""
-    from graft.backbones.catalogue import catalogue, find
+    """Do the action that was asked for."""
+    from graft.core.errors import BadInput
+
+    for option, owner in OWNERS.items():
+        if getattr(arguments, option) and arguments.action != owner:
+            raise BadInput(f"--{option.replace('_', '-')} belongs to graft backbones {owner}, got {arguments.action}.")
+    module, name = ACTIONS[arguments.action]
+    action: Callable[[Namespace, Console], int] = getattr(import_module(module), name)
+    return action(arguments, console)
+
+
+def only_name(arguments: Namespace) -> str:
+    """The one name that an action needs."""
+    from graft.core.errors import BadInput
+
+    if not arguments.names:
+        raise BadInput("NAME must be given.", hint="graft backbones list names them.")
+    if len(arguments.names) > 1:
+        raise BadInput(f"One NAME must be given, got {len(arguments.names)}: {', '.join(arguments.names)[:200]}.")
+    return str(arguments.names[0])
+
+
+def add_rank_options(words: Parser) -> None:
+    """The options of `rank`, which mean what they mean to `graft train`."""
+    rank = words.add_argument_group("rank")
+    rank.add_argument("-o", "--output", metavar="FILE", help="write a page with a chart too, as rank.html")
+    rank.add_argument("--backbones", metavar="NAME,NAME", help="these only (default: all whose weights are here)")
+    rank.add_argument("--image-size", metavar="N", type=whole_number(8), help="one side for all (default: their own)")
+    rank.add_argument("--seed", metavar="N", type=whole_number(0), help="for splits, folds and all chance (default: 0)")
+    rank.add_argument("--split", metavar="A/B/C", help="training/validation/test: test photos are not read")
+
+
+def show_network(arguments: Namespace, console: Console) -> int:
+    """One network with everything its record says."""
+    from graft.backbones.catalogue import find
+    from graft.core.records import to_value
+
+    record = find(only_name(arguments))
+    here = _weights_here().get(record.name)
+    if console.json:
+        console.value(to_value(record) | {"weights_here": here})
+    else:
+        console.line("\n".join(describe(record, here)))
+    return 0
+
+
+def list_networks(arguments: Namespace, console: Console) -> int:
+    """All networks, one a line."""
+    from graft.backbones.catalogue import catalogue
     from graft.core.errors import BadInput
     from graft.core.records import to_value
 
-    if arguments.action == "show":
-        if arguments.name is None:
-            raise BadInput("NAME must be given.", hint="graft backbones list names them.")
-        record = find(arguments.name)
-        if console.json:
-            console.value(to_value(record))
-        else:
-            console.line("\n".join(describe(record)))
-        return 0
-    if arguments.name is not None:
-        raise BadInput(f"Nothing may follow list, got {arguments.name!r}.", hint="Did you mean graft backbones show?")
+    if arguments.names:
+        raise BadInput(
+            f"Nothing may follow list, got {arguments.names[0]!r}.", hint="Did you mean graft backbones show?"
+        )
     records, here = list(catalogue().values()), _weights_here()
     if console.json:
         values = [to_value(record) | {"weights_here": here.get(record.name)} for record in records]
         console.value({"backbones": values})
         return 0
-    rows = [("name", "parameters", "side", "weights here", "licence of the weights")]
-    rows += [
-        (each.name, f"{each.parameters:,}", f"{each.side_pixels} px", here.get(each.name, ""), _licences(each))
-        for each in records
-    ]
-    console.line("\n".join(columns(rows, right=(1, 2))))
+    rows: list[tuple[str, ...]] = [("name", "parameters", "ImageNet", "side", "weights here", "licence of the weights")]
+    for _, members in groupby(records, key=lambda record: record.family):
+        rows.append(("",) * len(rows[0]))
+        shown = ""
+        for each in members:
+            licence = _licences(each)
+            accuracy = f"{each.imagenet_top1:.1%}" if each.imagenet_top1 else ""
+            same = "" if licence == shown else licence
+            rows.append(
+                (each.name, f"{each.parameters:,}", accuracy, str(each.side_pixels), here.get(each.name, ""), same)
+            )
+            shown = licence
+    console.line("\n".join(line.rstrip() for line in columns(rows, right=(1, 2, 3))))
+    console.note("ImageNet: share of its validation photos that the published weights name rightly at first.")
     console.advise("graft backbones show NAME", "says where its weights are published")
     return 0
 
 
-def describe(record: "BackboneRecord") -> list[str]:
-    """One network for people."""
+def describe(record: "BackboneRecord", here: str | None = None) -> list[str]:
+    """One network for people. `here`: how its weights came to this machine."""
     order = record.preprocessing.channel_order.upper()
+    with_top = f", {record.parameters_with_top:,} with it" if record.parameters_with_top else ""
+    tensors = ", where up to two tensors carry everything" if record.cut_tensors > 1 else ""
     rows = [
         ("name", record.name),
         ("family", record.family),
-        ("parameters", f"{record.parameters:,} without the top"),
+        ("parameters", f"{record.parameters:,} without the top{with_top}"),
+        (
+            "work",
+            f"{(record.multiply_adds or 0) / 1e9:.2f} billion multiply-adds an image" if record.multiply_adds else "",
+        ),
+        ("ImageNet", f"{record.imagenet_top1:.1%} right at first, as published" if record.imagenet_top1 else ""),
         ("input", f"{record.side_pixels} × {record.side_pixels} pixels, {order}, {record.preprocessing.geometry}"),
         ("smallest input", f"{record.min_side_pixels} pixels"),
         ("reads", f"{len(record.taps)} depths: {', '.join(record.taps)}"),
+        ("can be cut", f"at {record.cut_count} places{tensors}" if record.cut_count else ""),
         ("code's licence", record.licence),
         ("paper", record.paper),
+        ("weights here", here or "no"),
     ]
-    lines = [record.title, *columns(rows)]
+    lines = [record.title, *columns([row for row in rows if row[1]])]
     for source in record.weights:
-        lines += ["", f"weights  {source.url}", f"         file {source.file}, terms: {source.licence}"]
+        digest = (
+            f"SHA-256 {source.sha256}" if source.sha256 else f"MD5 {source.md5}" if source.md5 else "no hash published"
+        )
+        lines += [
+            "",
+            f"weights  {source.url}",
+            f"         file {source.file}, {digest}",
+            f"         terms: {source.licence}",
+        ]
     return lines
 
 

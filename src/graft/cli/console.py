@@ -94,6 +94,16 @@ def percent(share: float) -> str:
     return f"{100 * shown:.1f} %"
 
 
+def byte_size(n_bytes: int) -> str:
+    """Bytes as people read them: 8.4 MB."""
+    value = float(n_bytes)
+    for unit in ("bytes", "kB", "MB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}" if unit != "bytes" else f"{n_bytes} bytes"
+        value /= 1000
+    return f"{value:,.1f} GB"
+
+
 def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
     """Rows as aligned lines; the columns numbered in `right` are aligned to the right."""
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]

@@ -1,11 +1,11 @@
 """`graft evaluate`: how good a classifier is, on a split of its own data or on other photos."""
 
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.cli.console import Console, columns, percent, printable
-from graft.cli.parsing import Parser, one_of
+from graft.cli.parsing import LIMITS, Parser, add_rules, given, one_of
 from graft.cli.results import score_sentence
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def parser() -> Parser:
         type=one_of(*SPLITS),
         help="train, validation or test (default: test; all photos of DATA where it has no test split)",
     )
+    add_rules(words.add_argument_group("what a photo of DATA may be", argument_default=SUPPRESS), white=False)
     return words.add_common()
 
 
@@ -41,8 +42,8 @@ def run(arguments: Namespace, console: Console) -> int:
     from graft.evaluation.records import plain
     from graft.pipeline.evaluate import evaluate
 
-    data = Path(arguments.data) if arguments.data is not None else None
-    evaluation = evaluate(Path(arguments.run), data, split=arguments.split, progress=console.progress())
+    data, limits = Path(arguments.data) if arguments.data is not None else None, given(arguments, LIMITS)
+    evaluation = evaluate(Path(arguments.run), data, split=arguments.split, progress=console.progress(), **limits)
     if console.json:
         console.value(plain(evaluation))
         return 0

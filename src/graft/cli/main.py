@@ -10,6 +10,7 @@ from importlib import import_module
 from types import ModuleType
 
 from graft.cli.console import Console
+from graft.cli.signals import Stopped, stoppable
 from graft.core.errors import BadInput, GraftError, ResourceProblem
 from graft.core.version import __version__
 
@@ -19,9 +20,12 @@ COMMANDS = (
     ("inspect", "graft.cli.inspect", "look at a folder of photos: counts, bad files, duplicates, leaks"),
     ("train", "graft.cli.train", "make a classifier from a folder of photos, and a report on it"),
     ("predict", "graft.cli.predict", "say what is on photos"),
+    ("classify", "graft.cli.classify", "say what is on photos with a pretrained network as it is"),
     ("evaluate", "graft.cli.evaluate", "measure a trained classifier on a split or on new photos"),
     ("report", "graft.cli.report", "write a run's report page again"),
-    ("backbones", "graft.cli.backbones", "list the pretrained networks, or show one"),
+    ("features", "graft.cli.features", "write what a pretrained network sees on photos to a file"),
+    ("backbones", "graft.cli.backbones", "list the pretrained networks; fetch and check their weights"),
+    ("cache", "graft.cli.cache", "show, verify or clear what Graft keeps to be fast"),
 )
 STATUS_UNEXPECTED = 1
 STATUS_INTERRUPTED = 130  # 128 + SIGINT
@@ -33,13 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     console = Console.from_words(words)
     try:
-        status = dispatch(words, console)
-        console.flush()
+        with stoppable():
+            status = dispatch(words, console)
+            console.flush()
     except SystemExit as end:  # argparse ends so after --help
         return end.code if isinstance(end.code, int) else 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         console.note("Interrupted. Run the same command again: photos already read are kept.")
-        return STATUS_INTERRUPTED
+        return stop.status if isinstance(stop, Stopped) else STATUS_INTERRUPTED
     except BrokenPipeError:
         silence_stdout()
         return STATUS_BROKEN_PIPE

@@ -67,17 +67,33 @@ def nearest(word: str, known: Iterable[str], see: str) -> str:
     return f"Did you mean {near[0]}? See {see}." if near else f"See {see}."
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """An argparse type: a whole number of at least `least`."""
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least `least`, and of at most `most` where that is given."""
 
     def convert(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
             number = least - 1
-        if number < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        if number < least or (most is not None and number > most):
+            bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {bounds}, got {text!r}")
         return number
+
+    return convert
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """An argparse type: a number from `least` to `most`."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}, got {text!r}")
+        return value
 
     return convert
 
@@ -91,6 +107,34 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return convert
+
+
+LIMITS = ("max_megapixels", "max_megabytes", "min_side")
+RULES = (*LIMITS, "white")  # what `add_rules` adds, as names of values
+
+
+def add_rules(words: "argparse._ArgumentGroup", *, white: bool = True) -> None:
+    """Add the options that say what a photo may be, and with `white` how samples of 16 bits are read."""
+    unless = "" if white else ", or as in training"
+    words.add_argument(
+        "--max-megapixels", metavar="N", type=number(0.001, 178), help=f"larger photos are left out (50{unless})"
+    )
+    words.add_argument(
+        "--max-megabytes", metavar="N", type=number(0.001, 2000), help=f"larger files are left out (25{unless})"
+    )
+    words.add_argument(
+        "--min-side",
+        metavar="N",
+        type=whole_number(1, 2048),
+        help=f"photos with a shorter side are left out (8{unless})",
+    )
+    if white:
+        words.add_argument(
+            "--white",
+            metavar="N",
+            type=whole_number(255, 65_535),
+            help="16-bit photos: the sample that is white (65535; 4095 where they hold 12 bits)",
+        )
 
 
 def given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:

@@ -4,20 +4,21 @@ import csv
 import io
 import os
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from graft.cli.console import Console, columns, json_line, percent, printable
-from graft.cli.parsing import Parser, whole_number
+from graft.cli.parsing import LIMITS, Parser, add_rules, given, whole_number
 
 if TYPE_CHECKING:
     from graft.bundle.records import Failure, Prediction
 
 LINES_ALIGNED_TOGETHER = 40  # answers appear while work goes on: widths come from so many lines at a time
 STATUS_SOME_FAILED = 2
+Answer = TypeVar("Answer")
 
 
 def parser() -> Parser:
@@ -37,6 +38,7 @@ def parser() -> Parser:
     options = words.add_argument_group("options")
     options.add_argument("--top", metavar="N", type=whole_number(1), default=3, help="classes to name (default: 3)")
     options.add_argument("--csv", action="store_true", help="a table with a header line")
+    add_rules(words.add_argument_group("what a photo may be", argument_default=SUPPRESS), white=False)
     return words.add_common()
 
 
@@ -48,7 +50,8 @@ def run(arguments: Namespace, console: Console) -> int:
     if arguments.csv and console.json:
         raise BadInput("Only one of --json and --csv can be given.", hint="Leave one out.")
     source, top = Path(arguments.source), arguments.top
-    answers = predict(source, inputs(arguments.photos), top=top, progress=console.progress(beside_lines=True))
+    progress = console.progress(beside_lines=True)
+    answers = predict(source, inputs(arguments.photos), top=top, progress=progress, **given(arguments, LIMITS))
     counted = Counted(answers)
     lines = json_lines(counted) if console.json else csv_lines(counted, top) if arguments.csv else text_lines(counted)
     for line in lines:
@@ -71,15 +74,15 @@ def _with_standard_input(words: Sequence[str]) -> Iterator[str]:
             yield word
 
 
-class Counted:
+class Counted(Generic[Answer]):
     """Answers, counted while they pass."""
 
-    def __init__(self, answers: "Iterable[Prediction | Failure]") -> None:
+    def __init__(self, answers: "Iterable[Answer | Failure]") -> None:
         self.n = 0
         self.n_failed = 0
         self._answers = answers
 
-    def __iter__(self) -> "Iterator[Prediction | Failure]":
+    def __iter__(self) -> "Iterator[Answer | Failure]":
         from graft.bundle.records import Failure
 
         for answer in self._answers:

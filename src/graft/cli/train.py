@@ -4,7 +4,7 @@ import shlex
 from argparse import SUPPRESS, Namespace
 
 from graft.cli.console import Console
-from graft.cli.parsing import Parser, given, one_of, whole_number
+from graft.cli.parsing import RULES, Parser, add_rules, given, one_of, whole_number
 from graft.cli.results import tell_training
 
 ENGINES = ("openvino", "keras")
@@ -12,10 +12,12 @@ RECIPES = ("auto", "probe")
 BINARY_HEADS = ("sigmoid", "softmax")
 PRECISIONS = ("auto", "bfloat16", "float32")
 ON_BAD = ("quarantine", "fail")
+DUPLICATES = ("near", "exact")
 # Field of TrainOptions -> option. What is not typed keeps the record's default.
 FIELDS = (
     *("data", "output", "recipe", "backbone", "weights", "image_size", "seed", "split"),
-    *("precision", "engine", "on_bad", "binary_head", "split_from", "config"),
+    *("precision", "engine", "on_bad", "binary_head", "split_from", "duplicates", "config"),
+    *RULES,
 )
 
 
@@ -38,7 +40,8 @@ def parser() -> Parser:
     words.add_argument(
         "data",
         metavar="DATA",
-        help="a folder of class folders, with or without train, validation and test above them; or a CSV table",
+        help="a folder of class folders, with or without train, validation and test above them; a zip or tar of one; "
+        "or a CSV table",
     )
     _add_options(words)
     _add_rare_options(words)
@@ -58,7 +61,7 @@ def _add_options(words: Parser) -> None:
     often.add_argument(
         "--split", metavar="A/B/C", help="training/validation/test, as percentages or counts (default: 70/15/15)"
     )
-    often.add_argument("--split-from", metavar="RUN", help="keep the splits of an earlier run's photos")
+    often.add_argument("--split-from", metavar="RUN", help="keep the splits of an earlier run's photos, and put new copies of them there")
     often.add_argument(
         "--image-size", metavar="N", type=whole_number(8), help="side in pixels (default: the backbone's)"
     )
@@ -73,12 +76,19 @@ def _add_rare_options(words: Parser) -> None:
         type=one_of(*ON_BAD),
         help="files that are no good photos: quarantine (default) leaves them out and lists them, fail stops if any is",
     )
+    rare.add_argument(
+        "--duplicates",
+        metavar="WHAT",
+        type=one_of(*DUPLICATES),
+        help="copies to keep in one split: near (default), those that look the same; exact, only those of equal bytes",
+    )
     rare.add_argument("--precision", metavar="NAME", type=one_of(*PRECISIONS), help="auto, bfloat16 or float32")
     rare.add_argument("--engine", metavar="NAME", type=one_of(*ENGINES), help="openvino (default) or keras")
     rare.add_argument(
         "--binary-head", metavar="NAME", type=one_of(*BINARY_HEADS), help="two classes: sigmoid (default) or softmax"
     )
     rare.add_argument("--config", metavar="FILE", help="follow the plan.json of an earlier run to the letter")
+    add_rules(words.add_argument_group("what a photo may be", argument_default=SUPPRESS))
 
 
 def run(arguments: Namespace, console: Console) -> int:

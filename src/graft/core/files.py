@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import platform
 import re
@@ -30,6 +31,7 @@ NO_DIRECTORY_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 WINDOWS = os.name == "nt"
 RENAME_TRIES = 8  # Windows: a virus scanner or a reader may hold the old file for a moment
 RENAME_PAUSE_SECONDS = 0.02
+CREATE = os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 PIECE_BYTES = 16 << 20  # some systems refuse a single write of 2 GiB or more
 
 Piece = bytes | bytearray | memoryview
@@ -59,18 +61,97 @@ def write_atomic(path: Path, content: Piece | Iterable[Piece], *, writer: str, n
     crash_point(writer, "before_write")
     try:
         _write_temporary(temporary, pieces, path=path, writer=writer, needed_bytes=needed_bytes)
-        with _told(path, needed_bytes):
-            crash_point(writer, "before_rename")
-            if os.path.lexists(path):
-                crash_point(writer, "before_old_removed")
-            _replace(temporary, path)
-            crash_point(writer, "after_rename")
-            crash_point(writer, "before_directory_fsync")
-            _fsync_directory(path.parent)
+        _put_in_place(temporary, path, writer, needed_bytes)
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to tell; the rest is swept later
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def assemble_atomic(path: Path, *, writer: str) -> Iterator["Assembly"]:
+    """An empty file to fill in any order, which appears at `path` whole when the context ends without an error.
+
+    For content that is too large to be held or written twice. Otherwise as `write_atomic`.
+    """
+    temporary = temporary_path(path.parent)
+    crash_point(writer, "before_write")
+    try:
+        with _told(path, 0):
+            descriptor = os.open(temporary, os.O_RDWR | CREATE, 0o666)
+        with Assembly(path, descriptor) as file:
+            yield file
+            with _told(path, 0):
+                crash_point(writer, "half_written")
+                crash_point(writer, "before_fsync")
+                _fsync(descriptor)
+        _put_in_place(temporary, path, writer, 0)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is the one to tell; the rest is swept later
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+class Assembly(io.RawIOBase):
+    """A file under way, for `assemble_atomic`: what its disk refuses is a ResourceProblem that names the final path."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        super().__init__()
+        self.path = path
+        self._descriptor = descriptor
+
+    def allocate(self, size_bytes: int) -> None:
+        """Take the file's whole size from the disk at once: a full disk is told before the work, not after it."""
+        with _told(self.path, size_bytes):
+            allocate(self._descriptor, size_bytes)
+
+    def write(self, data: Piece) -> int:  # type: ignore[override]  # bytes in any form, as RawIOBase documents
+        """Write all of `data` where the file stands, and return its number of bytes."""
+        view = memoryview(data).cast("B")
+        with _told(self.path, len(view)):
+            _write_all(self._descriptor, view)
+        return len(view)
+
+    def readinto(self, buffer: Piece) -> int:  # type: ignore[override]
+        """Fill `buffer` from where the file stands, and return how many bytes there were."""
+        view = memoryview(buffer).cast("B")
+        with _told(self.path, 0):
+            data = os.read(self._descriptor, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        return os.lseek(self._descriptor, offset, whence)
+
+    def tell(self) -> int:
+        """The place the file stands at."""
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Close once."""
+        if not self.closed:
+            super().close()
+            with _told(self.path, 0):
+                os.close(self._descriptor)  # a network disk may report a full quota only here
+
+
+def allocate(descriptor: int, size_bytes: int) -> None:
+    """Give an open file its size, its disk blocks taken where the system can; raises OSError."""
+    take = getattr(os, "posix_fallocate", None)
+    if take and size_bytes:
+        take(descriptor, 0, size_bytes)
+    else:
+        os.truncate(descriptor, size_bytes)
 
 
 def temporary_path(directory: Path) -> Path:
@@ -78,8 +159,11 @@ def temporary_path(directory: Path) -> Path:
 
     Host, process and a random number: process numbers alone collide between hosts that share a disk.
     """
-    host = re.sub(r"[^A-Za-z0-9-]", "", platform.node())[:40]
-    return directory / f".graft-{host}-{os.getpid()}-{os.urandom(8).hex()}.tmp"
+    return directory / f".graft-{_host()}-{os.getpid()}-{os.urandom(8).hex()}.tmp"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "", platform.node())[:40]
 
 
 def make_directory(path: Path) -> None:
@@ -126,8 +210,9 @@ def remove_tree(path: Path) -> None:
 def sweep_stray(directory: Path, older_than_seconds: float) -> int:
     """Remove what crashed writers left in `directory` and return how many were removed.
 
-    Only temporary files and folders whose last change is older than `older_than_seconds` (the lease of the lock that
-    guards the place) are touched: a younger one may belong to a living writer.
+    Only temporary files and folders are touched whose last change is older than `older_than_seconds` (the lease of the
+    lock that guards the place), or whose writer was a process of this host that has ended: another one may belong to a
+    living writer.
     """
     removed = 0
     for path in sorted(directory.glob(STRAY_PATTERN)):
@@ -135,13 +220,27 @@ def sweep_stray(directory: Path, older_than_seconds: float) -> int:
             age_seconds = time.time() - path.lstat().st_mtime
         except FileNotFoundError:
             continue  # its writer has just renamed it
-        if age_seconds > older_than_seconds:
+        if age_seconds > older_than_seconds or _writer_ended(path.name):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 remove_file(path)
             removed += not os.path.lexists(path)
     return removed
+
+
+def _writer_ended(name: str) -> bool:
+    """Whether a temporary name is of a process of this host that is no more; False where that cannot be known."""
+    host, _, process = name.removeprefix(".graft-").rpartition("-")[0].rpartition("-")
+    if WINDOWS or host != _host() or not process.isdecimal():
+        return False  # on Windows, os.kill would end the process instead of asking for it
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # another user's
+    return False
 
 
 def free_bytes(path: Path) -> int:
@@ -152,7 +251,7 @@ def free_bytes(path: Path) -> int:
     try:
         return shutil.disk_usage(place).free
     except OSError as error:
-        raise _problem(error, path, 0) from None
+        raise disk_problem(error, path, 0) from None
 
 
 def require_space(path: Path, needed_bytes: int, purpose: str) -> None:
@@ -168,9 +267,8 @@ def require_space(path: Path, needed_bytes: int, purpose: str) -> None:
 
 def _write_temporary(temporary: Path, pieces: Iterable[Piece], *, path: Path, writer: str, needed_bytes: int) -> None:
     """Create, fill and fsync the temporary file. Errors of `pieces` pass; those of the disk become coded."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     with _told(path, needed_bytes):
-        descriptor = os.open(temporary, flags, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | CREATE, 0o666)
     written, halved = 0, False
     try:
         for piece in pieces:
@@ -191,6 +289,18 @@ def _write_temporary(temporary: Path, pieces: Iterable[Piece], *, path: Path, wr
         raise
     with _told(path, max(needed_bytes, written)):
         os.close(descriptor)  # a network disk may report a full quota only here
+
+
+def _put_in_place(temporary: Path, path: Path, writer: str, needed_bytes: int) -> None:
+    """Rename the finished temporary file over `path` and make the name durable."""
+    with _told(path, needed_bytes):
+        crash_point(writer, "before_rename")
+        if os.path.lexists(path):
+            crash_point(writer, "before_old_removed")
+        _replace(temporary, path)
+        crash_point(writer, "after_rename")
+        crash_point(writer, "before_directory_fsync")
+        _fsync_directory(path.parent)
 
 
 def _write_all(descriptor: int, view: memoryview) -> None:
@@ -242,10 +352,11 @@ def _told(path: Path, needed_bytes: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _problem(error, path, needed_bytes) from error
+        raise disk_problem(error, path, needed_bytes) from error
 
 
-def _problem(error: OSError, path: Path, needed_bytes: int) -> ResourceProblem:
+def disk_problem(error: OSError, path: Path, needed_bytes: int) -> ResourceProblem:
+    """What to tell where a place cannot be written to: `disk_full` or `cannot_write`."""
     reason = (error.strerror or str(error) or "unknown reason").lower()
     if error.errno not in FULL:
         return ResourceProblem(

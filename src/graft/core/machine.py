@@ -147,6 +147,16 @@ def versions() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def facts() -> dict[str, str]:
+    """This machine in words, for reports."""
+    return {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "threads": str(threads()),
+        "features": " ".join(cpu_features()),
+    }
+
+
 def peak_memory_bytes() -> int:
     """The largest resident memory this process has had, in bytes; 0 where the system does not tell."""
     try:

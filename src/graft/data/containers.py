@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from types import MappingProxyType
 
 from graft.core.errors import ImageRefused
@@ -16,6 +17,9 @@ from graft.data.tiff import read_tiff
 
 MAX_FRAMES = 1_000  # a longer animation is a film: walking it costs more than its one photo is worth
 MAX_CHUNKS = 100_000
+# Of a JPEG: the usual progressive ones have 10, or 18 in four colours. Each costs a pass over all pixels, however few
+# its bytes are: 200 of them in 300 kB took 11 s at 49 megapixels.
+MAX_SCANS = 40
 MAX_TEXT_BYTES = 1 << 20  # what one compressed text of a PNG may unpack to
 HEAD_BYTES = 64  # enough for `kind_of`
 
@@ -39,6 +43,10 @@ class Container:
     inverted: bool = False  # a 16-bit gray TIFF in which zero is white
 
 
+_SUFFIXES: Mapping[str, str] = MappingProxyType(
+    {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".mpo": "JPEG", ".png": "PNG", ".apng": "PNG"}
+    | {".webp": "WEBP", ".bmp": "BMP", ".dib": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}
+)
 _FORBIDDEN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%!PS", "an EPS or PostScript file"),
     (0, b"\xc5\xd0\xd3\xc6", "an EPS file"),
@@ -95,6 +103,11 @@ def forbidden_kind(head: bytes) -> str | None:
             return "a HEIC photo"
         return "an AVIF image" if head[8:12] in (b"avif", b"avis") else "a film"
     return "a Netpbm image" if _NETPBM.match(head) else None
+
+
+def mismatch_flags(name: str, kind: str) -> tuple[str, ...]:
+    """`extension_mismatch` where a file's name claims another format than its content has."""
+    return ("extension_mismatch",) if _SUFFIXES.get(PurePath(name).suffix.lower(), kind) != kind else ()
 
 
 def read_container(data: bytes) -> Container:
@@ -158,19 +171,29 @@ def _jpeg(data: bytes) -> Container:
     return replace(found, frames=frames, trailing_bytes=_rest(data, end))
 
 
+def _check_scans(count: int) -> None:
+    if count > MAX_SCANS:
+        raise ImageRefused(
+            f"A JPEG must be drawn in at most {MAX_SCANS} passes over the picture, got {count}.",
+            hint="Save it anew.",
+            code="too_many_pixels",
+        )
+
+
 def _walk_jpeg(data: bytes, start: int) -> tuple[tuple[int, int] | None, int]:
     """Width and height, and where the JPEG ends.
 
     The size is None where no frame header was found; the end is beyond the data where the file is cut, -1 where the
     walk lost its way and the decoder has to judge.
     """
-    size = None
+    size, scans = None, 0
     position = start + 2
     end = len(data) + 1
     while position < len(data):
         found = _MARKER.match(data, position)
         if found is None:
             end = end if data[position:].strip(b"\xff") == b"" else -1
+            _check_scans(data.count(b"\xff\xda", start))  # at least as many as the decoder will find
             break
         marker, position = data[found.end() - 1], found.end()
         if marker == 0xD9:
@@ -184,8 +207,10 @@ def _walk_jpeg(data: bytes, start: int) -> tuple[tuple[int, int] | None, int]:
             size = (width, height)
         position += max(length, 2)
         if marker == 0xDA:
+            scans += 1
             following = _MARKER.search(data, position)
             position = following.start() if following else len(data)
+    _check_scans(scans)
     return size, end
 
 
@@ -349,6 +374,8 @@ def _skip_blocks(data: bytes, position: int) -> int:
 
 def _tiff(data: bytes) -> Container:
     facts = read_tiff(data)
+    if facts.jpeg_parts:
+        _check_scans(data.count(b"\xff\xda") // facts.jpeg_parts)
     return Container(
         format="TIFF",
         width=facts.width,

@@ -5,9 +5,11 @@ The rules, for every format and for training, evaluation, prediction and serving
 * A file is accepted by its content, never by its name, and only JPEG, PNG, WebP, BMP, GIF and one-page TIFF reach a
   decoder. Of several frames the first is taken.
 * EXIF orientation is applied. Transparency is laid over white. Gray, palette and CMYK become RGB by Pillow's rules.
-* 16-bit samples become `round(value / 257)`; a transparent colour of a 16-bit PNG is not looked at.
+* 16-bit samples become `round(value / 257)`, or with another white level `round(min(value, white) * 255 / white)`; a
+  transparent colour of a 16-bit PNG is not looked at.
 * A colour profile that is not sRGB is converted to sRGB (perceptual intent, as browsers do). One that cannot be used,
   or belongs to another kind of pixels, is left aside and the photo gets a flag.
+* What Pillow warns of never reaches the user: the verdict and the flags say what there is to say.
 * Resizing is Pillow's antialiased bilinear; a large JPEG is first decoded at 1/2, 1/4 or 1/8, never below twice the
   side asked for.
 """
@@ -15,10 +17,10 @@ The rules, for every format and for training, evaluation, prediction and serving
 import io
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath
+from threading import Lock
 from types import MappingProxyType
 from typing import Literal
 
@@ -36,34 +38,39 @@ from PIL import (  # the plug-ins by name: otherwise the first odd file makes Pi
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,
+    _imaging,
     features,
 )
 
 from graft.core.errors import ImageRefused, ResourceProblem
-from graft.data.containers import Container, read_container
-from graft.data.reading import read_bytes, refuse_bytes
+from graft.data.containers import Container, mismatch_flags, read_container
+from graft.data.depth import depth_flags, to_eight_bits
+from graft.data.limits import check_bytes, check_size
+from graft.data.quiet import silence_libtiff, silence_pillow
+from graft.data.reading import read_bytes
 from graft.data.records import ImageFacts, ImageRules
 
 __all__ = [
     "DECODER_VERSION",
     "check",
+    "check_and_shrink",
     "decode",
     "decoder_identity",
     "encode_png",
     "load_pixels",
-    "mismatch_flags",
     "read_bytes",
     "resize",
     "thumbnail",
 ]
 
-DECODER_VERSION = "1"  # raise it with every change that may alter a pixel or a verdict
+DECODER_VERSION = "2"  # raise it with every change that may alter a pixel or a verdict
 Geometry = Literal["squash", "crop"]
 CROP_SHARE = 224 / 256  # of the short side: what the classic networks were evaluated with
 SCALED_DECODING_MARGIN = 2  # a JPEG is decoded small only where both sides stay this many times the target
 MAX_PROFILE_BYTES = 4 << 20
-LOW_RANGE = 4_095  # 16-bit samples that stay below hold 12-bit data
 THUMBNAIL_QUALITY = 80
+LARGE_PIXELS = 20_000_000  # more are decoded by one thread at a time: up to 12 bytes a pixel are needed meanwhile
+_ONE_LARGE = Lock()
 
 _PLUGINS = (
     BmpImagePlugin.BmpImageFile,
@@ -73,10 +80,6 @@ _PLUGINS = (
     PngImagePlugin.PngImageFile,
     TiffImagePlugin.TiffImageFile,
     WebPImagePlugin.WebPImageFile,
-)
-_SUFFIXES: Mapping[str, str] = MappingProxyType(
-    {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".mpo": "JPEG", ".png": "PNG", ".apng": "PNG"}
-    | {".webp": "WEBP", ".bmp": "BMP", ".dib": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}
 )
 _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
     {
@@ -111,19 +114,30 @@ class _Loaded:
     container: Container
     mode: str
     orientation: int
+    highest_sample: int
     flags: tuple[str, ...]
 
 
-def decoder_identity() -> str:
-    """What may alter a pixel besides the file: part of every cache key."""
-    parts = [f"graft {DECODER_VERSION}", f"pillow {features.version('pil')}"]
+def decoder_identity(rules: ImageRules) -> str:
+    """What may alter a pixel besides the file: part of every cache key. The limits of `rules` alter none."""
+    parts = [f"graft {DECODER_VERSION}", f"white {rules.sixteen_bit_white}", f"pillow {features.version('pil')}"]
     parts += [f"{name} {features.version(name)}" for name in ("libjpeg_turbo", "webp", "libtiff", "littlecms2")]
     return ", ".join(parts)
 
 
 def check(data: bytes, *, rules: ImageRules, name: str = "") -> ImageFacts:
     """Decode the whole of an image and say what it is; raises `ImageRefused`. `name` is only compared with the kind."""
-    loaded = _load(data, rules, at_least_pixels=1)
+    return _facts(_load(data, rules, at_least_pixels=1), len(data), name)
+
+
+def check_and_shrink(data: bytes, *, rules: ImageRules, side_pixels: int) -> tuple[ImageFacts, np.ndarray]:
+    """As `check`; with it, from the same decoding, the whole picture squashed to (side, side, 3) uint8 YCbCr."""
+    loaded = _load(data, rules, at_least_pixels=SCALED_DECODING_MARGIN * side_pixels)
+    small = _resized(loaded.image, side_pixels, "squash").convert("YCbCr")
+    return _facts(loaded, len(data), ""), np.array(small)
+
+
+def _facts(loaded: _Loaded, n_bytes: int, name: str) -> ImageFacts:
     width, height = loaded.container.width, loaded.container.height
     if loaded.orientation >= 5:
         width, height = height, width
@@ -134,14 +148,10 @@ def check(data: bytes, *, rules: ImageRules, name: str = "") -> ImageFacts:
         height=height,
         mode=loaded.mode,
         orientation=loaded.orientation,
-        bytes=len(data),
+        bytes=n_bytes,
+        highest_sample=loaded.highest_sample,
         flags=tuple(sorted(flags)),
     )
-
-
-def mismatch_flags(name: str, kind: str) -> tuple[str, ...]:
-    """`extension_mismatch` where a file's name claims another format than its content has."""
-    return ("extension_mismatch",) if _SUFFIXES.get(PurePath(name).suffix.lower(), kind) != kind else ()
 
 
 def decode(data: bytes, *, rules: ImageRules, at_least_pixels: int | None = None) -> np.ndarray:
@@ -189,12 +199,14 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 def _load(data: bytes, rules: ImageRules, *, at_least_pixels: int | None) -> _Loaded:
     """The whole way from bytes to upright RGB; every refusal of an image is raised here or in `read_container`."""
-    if len(data) > rules.max_bytes:
-        refuse_bytes(len(data), rules)
+    check_bytes(len(data), rules)
     container = read_container(data)
-    _check_size(container.width, container.height, rules)
+    check_size(container.width, container.height, rules)
     if container.truncated:
         raise ImageRefused("The image must be whole, got one that ends too early.", code="truncated")
+    silence_pillow()
+    if container.format == "TIFF":
+        silence_libtiff(_imaging.__file__)
     with _coded_refusals():
         if container.format == "PNG":
             # Neither step finds all damage alone: verify() reads checksums, load() unpacks what they cover. The other
@@ -202,27 +214,15 @@ def _load(data: bytes, rules: ImageRules, *, at_least_pixels: int | None) -> _Lo
             with _open(data, container) as image:
                 image.verify()
         with _open(data, container) as image:
-            _check_size(image.width, image.height, rules)  # should a decoder read another size than we did
+            check_size(image.width, image.height, rules)  # should a decoder read another size than we did
             if at_least_pixels is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
                 image.draft(None, (at_least_pixels, at_least_pixels))
-            return _convert(image, data, container)
+            with _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+                return _convert(image, data, container, rules)
 
 
 def _open(data: bytes, container: Container) -> ImageFile.ImageFile:
     return Image.open(io.BytesIO(data), formats=(container.format,))
-
-
-def _check_size(width: int, height: int, rules: ImageRules) -> None:
-    if width * height > rules.max_pixels:
-        raise ImageRefused(
-            f"The image must have at most {rules.max_pixels} pixels, got {width}×{height}.",
-            hint="Make it smaller.",
-            code="too_many_pixels",
-        )
-    if min(width, height) < rules.min_side_pixels:
-        raise ImageRefused(
-            f"Each side must have at least {rules.min_side_pixels} pixels, got {width}×{height}.", code="too_small"
-        )
 
 
 @contextmanager
@@ -234,7 +234,7 @@ def _coded_refusals() -> Iterator[None]:
         raise
     except MemoryError:
         raise ResourceProblem("Decoding an image needs more memory than is free.", hint="Close programs.") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:  # where a host program lowered Pillow's own limit
         raise ImageRefused(f"The image is too large: {error}", code="too_many_pixels") from error
     except UnidentifiedImageError as error:  # its message holds a memory address: no two runs would tell the same
         raise ImageRefused("The image's header must be sound, got damage.", code="corrupt") from error
@@ -248,14 +248,14 @@ def _coded_refusals() -> Iterator[None]:
         ) from error
 
 
-def _convert(image: ImageFile.ImageFile, data: bytes, container: Container) -> _Loaded:
-    flags = []
-    mode = image.mode
+def _convert(image: ImageFile.ImageFile, data: bytes, container: Container, rules: ImageRules) -> _Loaded:
+    flags: list[str] = []
+    mode, highest = image.mode, 0
     # a TIFF is turned while it loads and no longer tells; asking a PNG loads it, for it may tell after the pixels
     orientation, unreadable = _orientation(image) if container.format == "TIFF" else (1, False)
     if container.sixteen_bit:
-        upright, low_range = _from_sixteen_bits(image, data, container)
-        flags += ["sixteen_bit"] + ["low_range"] * low_range
+        upright, highest = _from_sixteen_bits(image, data, container, rules)
+        flags += depth_flags(highest, rules)
     else:
         image.load()
         upright = image
@@ -268,7 +268,7 @@ def _convert(image: ImageFile.ImageFile, data: bytes, container: Container) -> _
         flags.append("frames_ignored")
     if container.trailing_bytes:
         flags.append("trailing_bytes")
-    return _Loaded(upright, container, mode, max(orientation, remaining), tuple(flags))
+    return _Loaded(upright, container, mode, max(orientation, remaining), highest, tuple(flags))
 
 
 def _orientation(image: Image.Image) -> tuple[int, bool]:
@@ -337,29 +337,31 @@ def _is_srgb(profile: bytes) -> bool:
     return False
 
 
-def _from_sixteen_bits(image: ImageFile.ImageFile, data: bytes, container: Container) -> tuple[Image.Image, bool]:
-    """Samples of 16 bits as `round(value / 257)`, and whether they look like 12-bit data."""
+def _from_sixteen_bits(
+    image: ImageFile.ImageFile, data: bytes, container: Container, rules: ImageRules
+) -> tuple[Image.Image, int]:
+    """Samples of 16 bits as 8 bits, and the largest colour sample."""
     if image.mode.startswith("I;16"):
         image.load()
-        values = np.asarray(image).astype(np.uint32)
-        values = 65_535 - values if container.inverted else values
-        return Image.fromarray(_scaled(values)), int(values.max()) <= LOW_RANGE
+        gray = np.asarray(image)
+        return Image.fromarray(to_eight_bits(gray, rules=rules, inverted=container.inverted)), int(gray.max())
     first = image.tile[0].args
     raw_mode = first if isinstance(first, str) else str(first[0] if first else "")
     if raw_mode == "LA;16B":  # no mode holds it: its four bytes a pixel are read as if they were RGBA
         image._mode = "RGBA"
         _reread(image, raw_mode, "RGBA")
-        parts = np.asarray(image).astype(np.uint32)
-        values = parts[..., 0::2] * 256 + parts[..., 1::2]
-        return Image.fromarray(_scaled(values), "LA"), int(values[..., 0].max()) <= LOW_RANGE
+        parts = np.asarray(image).astype(np.uint16)
+        samples = parts[..., 0::2] << 8 | parts[..., 1::2]
+        return Image.fromarray(to_eight_bits(samples, rules=rules, colours=1), "LA"), int(samples[..., 0].max())
     if raw_mode not in _LOW_BYTES:
         raise ImageRefused(f"The image must hold plain pixels, got {raw_mode}.", code="format_not_allowed")
     with _open(data, container) as second:
         _reread(second, raw_mode, _LOW_BYTES[raw_mode])
-        low = np.asarray(second).astype(np.uint32)
+        low = np.asarray(second)
     image.load()
-    values = np.asarray(image).astype(np.uint32) * 256 + low
-    return Image.fromarray(_scaled(values)), int(values[..., :3].max()) <= LOW_RANGE
+    samples = np.asarray(image).astype(np.uint16) << 8
+    samples |= low
+    return Image.fromarray(to_eight_bits(samples, rules=rules, colours=3)), int(samples[..., :3].max())
 
 
 def _reread(image: ImageFile.ImageFile, raw_mode: str, other: str) -> None:
@@ -372,15 +374,12 @@ def _reread(image: ImageFile.ImageFile, raw_mode: str, other: str) -> None:
     image.load()
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
-    return ((values + 128) // 257).astype(np.uint8)
-
-
 def _resized(image: Image.Image, side_pixels: int, geometry: Geometry) -> Image.Image:
     size = (side_pixels, side_pixels)
     if geometry == "squash":
         return image.resize(size, Image.Resampling.BILINEAR)
     side = min(image.size) * CROP_SHARE
-    left, top = (image.width - side) / 2, (image.height - side) / 2
+    # At whole pixels: half a pixel's shift would blur a photo that needs no resizing (85 % right became 88 %).
+    left, top = (image.width - side) // 2, (image.height - side) // 2
     # cut and resize in one step: resizing a sliver first would need memory without bound
     return image.resize(size, Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))

@@ -4,9 +4,9 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import NoReturn
 
 from graft.core.errors import ImageRefused
+from graft.data.limits import check_bytes
 from graft.data.records import ImageRules
 
 
@@ -29,8 +29,7 @@ def read_bytes(path: Path, *, rules: ImageRules, root: Path | None = None) -> by
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 raise ImageRefused("The path must be a file, got a pipe or device.", code="not_a_file")
-            if facts.st_size > rules.max_bytes:
-                refuse_bytes(facts.st_size, rules)
+            check_bytes(facts.st_size, rules)
             return _read_at_most(file, rules.max_bytes + 1)
     except FileNotFoundError:
         raise ImageRefused("The file must exist, got a path to nothing.", code="not_found") from None
@@ -61,12 +60,3 @@ def _read_at_most(file: io.FileIO, count: int) -> bytes:
         pieces.append(piece)
         count -= len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def refuse_bytes(count: int, rules: ImageRules) -> NoReturn:
-    """Refuse a file of `count` bytes."""
-    raise ImageRefused(
-        f"The file must have at most {rules.max_bytes} bytes, got {count}.",
-        hint="Make it smaller.",
-        code="too_many_bytes",
-    )

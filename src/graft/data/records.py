@@ -7,8 +7,15 @@ from annotated_types import Ge, Interval, Len
 from graft.core.records import record
 
 Split = Literal["train", "validation", "test"]
+Duplicates = Literal["near", "exact"]  # copies by their look, or only those with equal bytes
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Sha256 = Annotated[str, Len(64, 64)]
+
+
+# What no setting allows more of. Pillow refuses bombs above 179 megapixels; so large an image takes 2 GB to read, or 4
+# with samples of 16 bits.
+MOST_PIXELS = 178_000_000
+MOST_BYTES = 2_000_000_000
 
 
 @record
@@ -18,9 +25,9 @@ class ImageRules:
     Written into the manifest and the bundle: scan, training and prediction follow the same ones.
     """
 
-    max_bytes: Annotated[int, Ge(1)] = 25_000_000
-    max_pixels: Annotated[int, Ge(64)] = 50_000_000
-    min_side_pixels: Annotated[int, Ge(1)] = 8
+    max_bytes: Annotated[int, Interval(ge=1, le=MOST_BYTES)] = 25_000_000
+    max_pixels: Annotated[int, Interval(ge=64, le=MOST_PIXELS)] = 50_000_000
+    min_side_pixels: Annotated[int, Interval(ge=1, le=2048)] = 8
     sixteen_bit_white: Annotated[int, Interval(ge=255, le=65_535)] = 65_535  # the sample that is white: 4095 of 12 bits
 
 
@@ -34,7 +41,8 @@ class ImageFacts:
     mode: str  # Pillow's name of the stored colour mode: RGB, L, CMYK, P, I;16 ...
     orientation: int = 1  # the EXIF tag, 1..8
     bytes: int = 0
-    flags: tuple[str, ...] = ()  # trailing_bytes, frames_ignored, extension_mismatch, icc_profile
+    highest_sample: int = 0  # the largest of 16-bit colour samples as stored; 0 for other images
+    flags: tuple[str, ...] = ()  # trailing_bytes, frames_ignored, extension_mismatch, icc_profile, low_range ...
 
 
 @record
@@ -71,7 +79,10 @@ class Manifest:
     photos: tuple[Photo, ...]  # sorted by path
     quarantined: tuple[Quarantined, ...] = ()
     ignored: tuple[str, ...] = ()  # files that are no photos by name (Thumbs.db, notes.txt)
-    near_duplicates: tuple[tuple[str, ...], ...] = ()  # paths of photos that show the same picture, two or more each
+    duplicates: Duplicates = "exact"  # what was looked for
+    # Groups of photos that look the same: at least two different contents each, with all exact copies of these; paths
+    # sorted, groups by their first path. A photo of several pairs is in one group with all of them.
+    near_duplicates: tuple[tuple[str, ...], ...] = ()
     split_origin: Literal["given", "made"]
     split_fractions: tuple[float, float, float]  # train, validation, test as asked for; of given splits as found
     seed: int

@@ -3,16 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from graft.core.errors import BadInput, ImageRefused, IntegrityProblem
-from graft.core.files import make_directory, write_atomic
+from graft.core.files import make_directory, sweep_stray, write_atomic
 from graft.core.hashing import sha256_bytes, sha256_json
 from graft.core.progress import Progress
 from graft.core.records import from_json, record, to_json, to_value
-from graft.data.images import check, decoder_identity, mismatch_flags, read_bytes
+from graft.data.containers import mismatch_flags
+from graft.data.fingerprints import SIDE, as_array, fingerprint, read_fingerprints, write_fingerprints
+from graft.data.images import check, check_and_shrink, decoder_identity, read_bytes
 from graft.data.records import ImageFacts, ImageRules, Quarantined
 from graft.data.sources import Entry, Source
 
@@ -20,6 +24,7 @@ MAX_BAD_SHARE = 0.05  # above it something is wrong with the data as a whole, an
 MIN_CLASS_PHOTOS = 2
 CHUNK_FILES = 16  # files handed to a thread at once: the hand-over costs as much as a small photo's header
 NAMED_IN_MESSAGE = 5
+LEFT_SECONDS = 3600.0  # no writer of a scan's memory takes nearly as long
 
 OnBad = Literal["quarantine", "fail"]
 
@@ -41,6 +46,8 @@ class Scan:
     good: tuple[Scanned, ...]
     quarantined: tuple[Quarantined, ...]
     rules: ImageRules = ImageRules()
+    # of each good photo, (n, 1536) uint8 (`data.fingerprints`); none where they were not asked for
+    fingerprints: np.ndarray = field(default_factory=lambda: as_array([]), compare=False, repr=False)
 
 
 @record
@@ -70,21 +77,29 @@ def scan(
     cache: Path | None,
     most_bad: float = MAX_BAD_SHARE,
     least_photos: int = MIN_CLASS_PHOTOS,
+    fingerprints: bool = False,
 ) -> Scan:
     """Look at every file of `source`; the result does not depend on `workers` or `cache`.
+
+    `fingerprints` are made from the same decoding where they are asked for.
 
     Raises `BadInput`: `too_many_bad` above the share `most_bad` of bad files, or at the first one with
     `on_bad="fail"`; `class_empty` where a class keeps fewer than `least_photos` good photos.
     """
     memory_path = _memory_path(source, rules, cache)
     remembered = _read_memory(memory_path)
+    shrunk_path = memory_path.with_suffix(".safetensors") if memory_path and fingerprints else None
+    shrunk = read_fingerprints(shrunk_path)
     good, bad, verdicts = [], list(source.refused), {}
-    examine = _Examine(root=source.root, rules=rules, remembered=remembered)
+    examine = _Examine(root=source.root, rules=rules, remembered=remembered, shrunk=shrunk if fingerprints else None)
+    found: dict[str, bytes] = {}
     with progress.stage("Looking at photos", len(source.entries), "photos") as stage:
         for results in _in_threads(examine, source.entries, workers):
-            for entry, sha256, verdict in results:
+            for entry, sha256, verdict, small in results:
                 if sha256:
                     verdicts[sha256] = verdict
+                if small:
+                    found.setdefault(sha256, small)
                 if verdict.facts is None:
                     bad.append(Quarantined(path=entry.path, code=verdict.code, reason=verdict.reason, sha256=sha256))
                 else:
@@ -93,14 +108,18 @@ def scan(
             stage.advance(len(results))
     if memory_path is not None and verdicts != remembered:
         make_directory(memory_path.parent)
+        sweep_stray(memory_path.parent, LEFT_SECONDS)
         write_atomic(memory_path, to_json(ScanMemory(verdicts=verdicts)), writer="scan_memory")
+    if shrunk_path is not None and found.keys() != shrunk.keys():
+        write_fingerprints(shrunk_path, found)
     bad.sort(key=lambda item: item.path)
     _refuse_bad(bad, len(source.entries) + len(source.refused), 0.0 if on_bad == "fail" else most_bad)
     _refuse_small_classes(source, good, least_photos)
-    return Scan(source=source, good=tuple(good), quarantined=tuple(bad), rules=rules)
+    rows = as_array([found[item.sha256] for item in good] if fingerprints else [])
+    return Scan(source=source, good=tuple(good), quarantined=tuple(bad), rules=rules, fingerprints=rows)
 
 
-_Result = tuple[Entry, str, Verdict]
+_Result = tuple[Entry, str, Verdict, bytes]
 
 
 @dataclass(frozen=True)
@@ -110,6 +129,7 @@ class _Examine:
     root: Path
     rules: ImageRules
     remembered: Mapping[str, Verdict]
+    shrunk: Mapping[str, bytes] | None  # remembered fingerprints; None where none are wanted
 
     def __call__(self, entries: Sequence[Entry]) -> list[_Result]:
         return [self._one(entry) for entry in entries]
@@ -119,9 +139,20 @@ class _Examine:
         try:
             data = read_bytes(self.root / entry.path, rules=self.rules, root=self.root)
             sha256 = sha256_bytes(data)
-            return entry, sha256, self.remembered.get(sha256) or Verdict(facts=check(data, rules=self.rules))
+            return entry, sha256, *self._verdict(data, sha256)
         except ImageRefused as refusal:
-            return entry, sha256, Verdict(code=refusal.code, reason=str(refusal))
+            return entry, sha256, Verdict(code=refusal.code, reason=str(refusal)), b""
+
+    def _verdict(self, data: bytes, sha256: str) -> tuple[Verdict, bytes]:
+        """What is remembered of a content, or what decoding it shows; with its fingerprint where one is wanted."""
+        known = self.remembered.get(sha256)
+        if self.shrunk is None:
+            return known or Verdict(facts=check(data, rules=self.rules)), b""
+        small = self.shrunk.get(sha256, b"")
+        if known and (small or not known.facts):
+            return known, small
+        facts, pixels = check_and_shrink(data, rules=self.rules, side_pixels=SIDE)
+        return Verdict(facts=facts), fingerprint(pixels)
 
 
 def _in_threads(examine: _Examine, entries: Sequence[Entry], workers: int) -> Iterator[list[_Result]]:
@@ -137,7 +168,7 @@ def _in_threads(examine: _Examine, entries: Sequence[Entry], workers: int) -> It
 def _memory_path(source: Source, rules: ImageRules, cache: Path | None) -> Path | None:
     if cache is None:
         return None
-    key = sha256_json({"root": str(source.root), "decoder": decoder_identity(), "rules": to_value(rules)})
+    key = sha256_json({"root": str(source.root), "decoder": decoder_identity(rules), "rules": to_value(rules)})
     return cache / "scans" / f"{key[:32]}.json"
 
 

@@ -45,7 +45,6 @@ _DOCUMENT_SUFFIXES = frozenset((".txt", ".csv", ".json", ".xml", ".md", ".html",
 _IGNORED_FOLDERS = frozenset(("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"))
 _IGNORED_FILES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"))
 _RUN_LOCK, _RUN_PLAN, _RUN_MANIFEST, _RUN_MADE = ".lock", "plan.json", "manifest.json", "made.json"
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """What one walk over a class folder gave; paths are relative to the root."""
 
     photos: tuple[str, ...]
@@ -100,13 +99,10 @@ def _read_file(path: Path) -> Source:
     name = path.name.lower()
     if name.endswith(".csv"):
         return _read_table(path)
-    if name.endswith(_ARCHIVES):
-        raise BadInput(
-            f"The data must be a folder or a CSV table, got an archive {path.name!r}.", hint="Unpack it first."
-        )
     raise BadInput(
-        f"The data must be a folder with one folder a class, or a CSV table, got the file {path.name!r}.",
-        hint="Give the folder that holds the class folders.",
+        f"The data must be a folder with one folder a class, a zip or tar of one, or a CSV table, "
+        f"got the file {path.name!r}.",
+        hint="Give the folder that holds the class folders. Archives of other kinds must be unpacked first.",
     )
 
 
@@ -114,19 +110,19 @@ def _read_file(path: Path) -> Source:
 
 
 def _read_folder(root: Path) -> Source:
-    folders, files, refused = _list(root, "")
+    folders, files, refused = list_folder(root, "")
     splits = _split_folders(root, folders)
     loose = files
-    parts: list[tuple[str, Split | None, _Found]] = []
+    parts: list[tuple[str, Split | None, Found]] = []
     if splits is None:
         if not folders:
             _refuse_flat(root, files)
-        parts += [(_label(name), None, _walk(root, name)) for name in folders]
+        parts += [(_label(name), None, walk(root, name)) for name in folders]
     else:
         for name, split in splits:
-            inner, inner_files, inner_refused = _list(root, name)
+            inner, inner_files, inner_refused = list_folder(root, name)
             loose, refused = loose + inner_files, refused + inner_refused
-            parts += [(_label(label), split, _walk(root, f"{name}/{label}")) for label in inner]
+            parts += [(_label(label), split, walk(root, f"{name}/{label}")) for label in inner]
     entries = [Entry(path, label, split) for label, split, found in parts for path in found.photos]
     labels = {label for label, _, _ in parts}
     return Source(
@@ -149,7 +145,7 @@ def _label(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _list(root: Path, inside: str) -> tuple[list[str], list[str], list[Quarantined]]:
+def list_folder(root: Path, inside: str) -> tuple[list[str], list[str], list[Quarantined]]:
     """Folder names, relative file paths and unlistable things directly in a folder; all sorted."""
     folders: list[str] = []
     files: list[str] = []
@@ -167,7 +163,7 @@ def _list(root: Path, inside: str) -> tuple[list[str], list[str], list[Quarantin
     return sorted(folders), sorted(files), refused
 
 
-def _walk(root: Path, top: str) -> _Found:
+def walk(root: Path, top: str) -> Found:
     """All files below a class folder. Links to folders are not followed: they may lead out, or in a circle."""
     photos: list[str] = []
     ignored: list[str] = []
@@ -181,7 +177,7 @@ def _walk(root: Path, top: str) -> _Found:
                 refused.append(_linked_folder(root, path))
             else:
                 (photos if is_photo(Path(item)) else ignored).append(path)
-    return _Found(tuple(sorted(photos)), tuple(sorted(ignored)), tuple(refused))
+    return Found(tuple(sorted(photos)), tuple(sorted(ignored)), tuple(refused))
 
 
 def _scan_folder(root: Path, inside: str, refused: list[Quarantined]) -> Iterator[tuple[os.DirEntry[str], str]]:
@@ -264,7 +260,7 @@ def is_photo(path: Path) -> bool:
 def _split_folders(root: Path, folders: Sequence[str]) -> list[tuple[str, Split]] | None:
     """The folders that are splits, or None where the folders are classes."""
     named = [(name, SPLIT_NAMES[name.lower()]) for name in folders if name.lower() in SPLIT_NAMES]
-    nested = [name for name, _ in named if _list(root, name)[0]]
+    nested = [name for name, _ in named if list_folder(root, name)[0]]
     if not nested:
         return None  # a class may well be called "train"
     others = [name for name in folders if name not in dict(named)]
@@ -310,7 +306,7 @@ def _check_classes(source: Source, least_classes: int) -> None:
             )
     if len(source.classes) < least_classes:
         name = source.classes[0] if source.classes else ""
-        inner = _list(source.root, name)[0] if source.origin == "folder" and name else []
+        inner = list_folder(source.root, name)[0] if source.origin == "folder" and name else []
         hint = (
             f"Did you mean {str(source.root / name)!r}?"
             if len(inner) > 1
@@ -319,7 +315,7 @@ def _check_classes(source: Source, least_classes: int) -> None:
         raise BadInput(f"There must be two classes at least, got {len(source.classes)}: {name!r}.", hint=hint)
     trained = {entry.label for entry in source.entries if entry.split in (None, "train")}
     missing = [name for name in source.classes if name not in trained and name not in source.empty_classes]
-    if missing:
+    if missing and least_classes > 1:  # of one class nothing is trained: the photos are only looked at or measured
         raise BadInput(
             f"Every class must have photos in the train split, got none of {missing[0]!r}.", code="class_empty"
         )

@@ -16,6 +16,7 @@ MAX_TILE_PIXELS = 1 << 26
 
 _TYPE_BYTES: Mapping[int, int] = MappingProxyType({1: 1, 3: 2, 4: 4})  # byte, short, long: all that the tags here use
 _CODES: Mapping[int, str] = MappingProxyType({1: "B", 3: "H", 4: "I"})
+_JPEG = 7
 _COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 7, 8, 32773, 32946))  # none, fax, LZW, JPEG, deflate, PackBits
 _PLAIN_PHOTOMETRICS = frozenset((0, 1, 2, 3, 5, 6))  # gray (two ways), RGB, palette, CMYK, YCbCr
 _HINT = "Save one page as an 8- or 16-bit TIFF or PNG."
@@ -40,6 +41,7 @@ class TiffFacts:
     samples: int
     photometric: int
     truncated: bool
+    jpeg_parts: int = 0  # strips or tiles packed as JPEG
 
 
 def read_tiff(data: bytes) -> TiffFacts:
@@ -61,6 +63,7 @@ def read_tiff(data: bytes) -> TiffFacts:
     samples = tags.get(_SAMPLES, (len(bits),))[0]
     photometric = tags.get(_PHOTOMETRIC, (1,))[0]
     _refuse_contents(tags, bits, samples, photometric)
+    compression = tags.get(_COMPRESSION, (1,))[0]
     tile = tags.get(_TILE_WIDTH, (0,))[0] * tags.get(_TILE_HEIGHT, (0,))[0]
     if tile > MAX_TILE_PIXELS:
         raise ImageRefused(f"A tile must have at most {MAX_TILE_PIXELS} pixels, got {tile}.", code="too_many_pixels")
@@ -71,6 +74,7 @@ def read_tiff(data: bytes) -> TiffFacts:
         samples=samples,
         photometric=photometric,
         truncated=_is_cut(tags, len(data)),
+        jpeg_parts=len(tags.get(_STRIP_OFFSETS, tags.get(_TILE_OFFSETS, (0,)))) if compression == _JPEG else 0,
     )
 
 

@@ -5,15 +5,15 @@ Run as `python -m graft.features.compile_worker` by `graft.features.compiled`, w
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from graft.backbones.catalogue import find
-from graft.backbones.networks import build
-from graft.backbones.records import BackboneRecord
-from graft.backbones.weights import WeightsFile, load_into
+from graft.backbones.networks import fastest_format
+from graft.backbones.weights import WeightsFile
 from graft.core.child import serve_child
 from graft.core.errors import ResourceProblem
 from graft.core.files import make_directory, remove_tree, temporary_path, write_atomic
@@ -22,7 +22,7 @@ from graft.core.randomness import stream
 from graft.core.records import from_json, to_json, to_value
 from graft.core.telemetry import import_openvino, without_telemetry
 from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE
-from graft.features.graphs import exact_forward, joined_outputs, pixels_model, separate
+from graft.features.graphs import exact_forward, joined_outputs, loaded_network, pixels_model, separate
 from graft.features.preprocessing import network_input
 from graft.features.protocol import check_finite
 from graft.features.records import CompiledForm, Program
@@ -35,20 +35,19 @@ WRITER = "compiled"
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Convert, repair, bind, prove, store. `job` is made by `graft.features.compiled`."""
     program = from_json(Program, json.dumps(job["program"]).encode(), source="job")
-    weights = WeightsFile(Path(job["weights"]["path"]), job["weights"]["prefix"], job["weights"]["sha256"])
+    weights = weights_of(job)
     folder = Path(job["folder"])
     with without_telemetry():
         import keras
-    record = find(program.backbone)
     scratch = temporary_path(folder)
     make_directory(scratch)
     try:
         converted = scratch / "converted.xml"
-        convert(program, record, weights, converted)
+        convert(program, weights, converted)
         graph = import_openvino().Core().read_model(str(converted))
         repaired = free_batch(graph)
         pixels = probe_pixels(program.side_pixels)
-        expected = reference_outputs(program, record, weights, pixels)
+        expected = reference_outputs(program, weights, pixels)
         check_finite(expected, range(PROBE_IMAGES))
         error = bind_outputs(graph, program, expected, pixels)
         import_openvino().serialize(graph, str(scratch / GRAPH_FILE), str(scratch / CONSTANTS_FILE))
@@ -60,6 +59,10 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
             repaired=repaired,
             openvino=import_openvino().__version__,
             keras=keras.__version__,
+            backbone=program.backbone,
+            weights_sha256=program.weights_sha256,
+            top_sha256=program.top_sha256,
+            side_pixels=program.side_pixels,
         )
         _store(form, scratch, folder)
     finally:
@@ -67,10 +70,18 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     return dict(to_value(form))
 
 
-def convert(program: Program, record: BackboneRecord, weights: WeightsFile, path: Path) -> None:
+def weights_of(job: dict[str, Any]) -> WeightsFile:
+    """The weights that `graft.features.compiled.described` named."""
+
+    def file(value: dict[str, str]) -> WeightsFile:
+        return WeightsFile(Path(value["path"]), value["prefix"], value["sha256"])
+
+    return replace(file(job["weights"]), top=file(job["top"]) if job["top"] else None)
+
+
+def convert(program: Program, weights: WeightsFile, path: Path) -> None:
     """Write the program's graph, pixels in, as Keras exports it."""
-    network = build(record, side_pixels=program.side_pixels, data_format="channels_first")
-    load_into(network, weights)
+    network = loaded_network(program, weights, data_format=fastest_format(find(program.backbone)))
     pixels_model(network, program).export(str(path), format="openvino", verbose=False)
 
 
@@ -93,13 +104,9 @@ def free_batch(graph: Any) -> int:
         repaired += 1
 
 
-def reference_outputs(
-    program: Program, record: BackboneRecord, weights: WeightsFile, pixels: np.ndarray
-) -> dict[str, np.ndarray]:
+def reference_outputs(program: Program, weights: WeightsFile, pixels: np.ndarray) -> dict[str, np.ndarray]:
     """The outputs by name as Keras computes them in float32, on another way: channels-last, numpy preprocessing."""
-    network = build(record, side_pixels=program.side_pixels)
-    load_into(network, weights)
-    model, shapes = joined_outputs(network, program.outputs)
+    model, shapes = joined_outputs(loaded_network(program, weights), program.outputs)
     forward = exact_forward(model, len(pixels))
     return separate(forward(network_input(pixels, program.preprocessing)), shapes)
 

@@ -32,12 +32,7 @@ def open_engine(
     Raises: `IntegrityProblem` hash_mismatch where the weights are not the program's, `ResourceProblem` where the
     precision or the compiled form cannot be had on this machine, `BadInput` extra_missing where Keras has no backend.
     """
-    if weights.sha256 != program.weights_sha256:
-        raise IntegrityProblem(
-            f"The weights must have SHA-256 {program.weights_sha256}, got {weights.sha256}.",
-            hint="Use the weights file that this classifier was trained with.",
-            code="hash_mismatch",
-        )
+    _check_weights(program, weights)
     _check_precision(program.precision, kind)
     if kind == "keras":
         return KerasEngine.open(program, weights)
@@ -67,6 +62,20 @@ def run_pixels(engine: Engine, pixels: np.ndarray) -> Outputs:
     if not parts:
         raise BadInput("'pixels' must hold at least one image, got none.")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _check_weights(program: Program, weights: WeightsFile) -> None:
+    top_sha256 = weights.top.sha256 if weights.top is not None else ""
+    for name, wanted, got in (
+        ("weights", program.weights_sha256, weights.sha256),
+        ("weights of the top", program.top_sha256, top_sha256),
+    ):
+        if wanted and got != wanted:
+            raise IntegrityProblem(
+                f"The {name} must have SHA-256 {wanted}, got {got or 'none'}.",
+                hint="Use the weights file that this classifier was trained with.",
+                code="hash_mismatch",
+            )
 
 
 def _check_precision(precision: Precision, kind: EngineKind) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -45,11 +46,71 @@ def extract(
 ) -> Activations:
     """The program's outputs for `photos`, row by row, from the store where it has them.
 
-    Values are (photo, width) float16 for averages and (photo, height, width, channel) bfloat16 for whole activations;
-    large ones are memory maps in the folder `scratch`, which must outlive them. `workers` threads decode while
-    `threads` compute; both read ahead by a few batches only. The same bytes are computed once, and a photo's values do
-    not depend on which others are asked for. Another process that computes rows of the same program is waited for, and
-    its work reused.
+    Values are (photo, width) float16 for vectors and (photo, height, width, channel) bfloat16 for whole activations;
+    large ones are memory maps in the folder `scratch`, which must outlive them. Otherwise as `fill`.
+    """
+    table = Table(scratch, len(photos))
+    filled = fill(
+        table,
+        root,
+        photos,
+        program,
+        weights,
+        store=store,
+        cache=cache,
+        rules=rules,
+        workers=workers,
+        threads=threads,
+        progress=progress,
+        kind=kind,
+    )
+    return Activations(
+        program_hash=record_hash(program),
+        values=table.finish([output.name for output in program.outputs]),
+        computed=filled.computed,
+        reused=filled.reused,
+        events=filled.events,
+    )
+
+
+class Sink(Protocol):
+    """Where rows go: a `Table`, a file."""
+
+    def write(self, positions: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+        """Take `values[name][i]` for row `positions[i]`; each row comes once, in any order."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What it took: rows computed now, rows found in the store, and what the store had to repair."""
+
+    computed: int
+    reused: int
+    events: tuple[str, ...]
+
+
+def fill(
+    sink: Sink,
+    root: Path,
+    photos: Sequence[Photo],
+    program: Program,
+    weights: WeightsFile,
+    *,
+    store: Store,
+    cache: Path,
+    rules: ImageRules,
+    workers: int,
+    threads: int,
+    progress: Progress,
+    kind: EngineKind = "openvino",
+    exact: bool = False,
+) -> Filled:
+    """Give the program's outputs for `photos` to `sink`, row by row, from the store where it has them.
+
+    `workers` threads decode while `threads` compute; both read ahead by a few batches only, so memory does not grow
+    with the photos. The same bytes are computed once, and a photo's values do not depend on which others are asked for.
+    Another process that computes rows of the same program is waited for, and its work reused. Values are as `as_stored`
+    makes them, or with `exact` float32, and are then kept so in the store, apart from the others.
 
     Raises: `BadInput` no_photos, `IntegrityProblem` changed_since_scan naming the file, and what `open_engine` raises.
     """
@@ -57,10 +118,11 @@ def extract(
         raise BadInput("'photos' must hold at least one photo, got none.", code="no_photos")
     engine_name = engine_identity(program, kind=kind, threads=threads)
     work = _Work(
-        key=store_key(program, engine=engine_name, decoder=decoder_identity()),
+        key=store_key(program, engine=engine_name, decoder=decoder_identity(rules), exact=exact),
         store=store,
-        table=Table(scratch, len(photos)),
+        sink=sink,
         places=_places(photos),
+        exact=exact,
     )
     work.reuse()
     if work.places:
@@ -68,16 +130,11 @@ def extract(
             work.reuse()  # what another process stored while this one waited for it
             missing = [photos[places[0]] for places in work.places.values()]
             if missing:
+                store.describe(work.key, program)
                 source = _Source(root, missing, rules, workers)
-                with _opened(program, weights, kind, threads, cache, progress) as engine:
+                with opened_engine(program, weights, kind, threads, cache, progress) as engine:
                     work.compute(engine, source, progress)
-    return Activations(
-        program_hash=record_hash(program),
-        values=work.table.finish([output.name for output in program.outputs]),
-        computed=work.computed,
-        reused=work.reused,
-        events=tuple(work.events),
-    )
+    return Filled(work.computed, work.reused, tuple(work.events))
 
 
 @dataclass(frozen=True)
@@ -108,8 +165,9 @@ class _Work:
 
     key: str
     store: Store
-    table: Table
+    sink: Sink
     places: dict[str, list[int]]
+    exact: bool
     events: list[str] = field(default_factory=list)
     computed: int = 0
     reused: int = 0
@@ -129,7 +187,10 @@ class _Work:
             try:
                 for numbers, outputs in engine.run(source.batches(program)):
                     names = [rows[number] for number in numbers]
-                    values = {output.name: as_stored(outputs[output.name], output) for output in program.outputs}
+                    values = {
+                        output.name: outputs[output.name] if self.exact else as_stored(outputs[output.name], output)
+                        for output in program.outputs
+                    }
                     self.computed += self._settle(names, values)
                     pending.add(names, values)
                     stage.advance(len(names))
@@ -137,11 +198,11 @@ class _Work:
                 pending.flush()
 
     def _settle(self, names: Sequence[str], values: Mapping[str, np.ndarray]) -> int:
-        """Write values to all their places; returns how many rows of the answer that settled."""
+        """Hand values on for all their places; returns how many rows of the answer that settled."""
         places = [self.places.pop(name) for name in names]
         sources = np.repeat(np.arange(len(names)), [len(each) for each in places])
         targets = np.concatenate(places)
-        self.table.write(targets, {name: array[sources] for name, array in values.items()})
+        self.sink.write(targets, {name: array[sources] for name, array in values.items()})
         return len(targets)
 
 
@@ -195,13 +256,14 @@ def _alone(work: _Work, progress: Progress) -> Iterator[None]:
         lock.acquire()
     try:
         work.store.sweep(work.key)
+        work.store.compact(work.key)
         yield
     finally:
         lock.release()
 
 
 @contextmanager
-def _opened(
+def opened_engine(
     program: Program, weights: WeightsFile, kind: EngineKind, threads: int, cache: Path, progress: Progress
 ) -> Iterator[Engine]:
     """The engine, with word to the user where it has to be made ready first."""

@@ -40,6 +40,8 @@ def form_key(program: Program) -> str:
     described = to_value(converted_program(program))
     del described["preprocessing"]["geometry"]
     parts = {name: described[name] for name in ("weights_sha256", "side_pixels", "preprocessing", "outputs")}
+    if program.top_sha256:
+        parts["top_sha256"] = program.top_sha256
     return sha256_json(
         {
             **parts,

@@ -7,9 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from graft.backbones.catalogue import find
+from graft.backbones.networks import DataFormat, build, data_format_of
 from graft.backbones.records import Preprocessing
+from graft.backbones.weights import WeightsFile, load_into
 from graft.core.telemetry import import_openvino
 from graft.features.records import Output, Program
+
+
+def loaded_network(program: Program, weights: WeightsFile, *, data_format: DataFormat = "channels_last") -> Any:
+    """The program's network with its weights, and with its top where the program says so."""
+    include_top = bool(program.top_sha256)
+    record = find(program.backbone)
+    network = build(record, side_pixels=program.side_pixels, include_top=include_top, data_format=data_format)
+    load_into(network, weights, include_top=include_top)
+    return network
 
 
 def joined_outputs(network: Any, outputs: Sequence[Output]) -> tuple[Any, dict[str, tuple[int, ...]]]:
@@ -60,15 +72,19 @@ def separate(joined: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str
 def pixels_model(network: Any, program: Program) -> Any:
     """A model (batch, side, side, 3) uint8 RGB -> the program's outputs in order, preprocessing inside.
 
-    `network` is channels-first: OpenVINO computes so, and in a channels-last network it mostly transposes. Whole
-    activations leave channels-last.
+    `network` is channels-first where it can be: OpenVINO computes so, and in a channels-last network it mostly
+    transposes. Whole activations leave channels-last.
     """
     import keras
 
     side = program.side_pixels
     pixels = keras.Input((side, side, 3), dtype="uint8", name="pixels")
-    given = keras.ops.transpose(preprocessed(pixels, program.preprocessing), (0, 3, 1, 2))
-    inner = keras.Model(network.input, [read(network, output, channels_first=True) for output in program.outputs])
+    given = preprocessed(pixels, program.preprocessing)
+    channels_first = data_format_of(network) == "channels_first"
+    if channels_first:
+        given = keras.ops.transpose(given, (0, 3, 1, 2))
+    read_outputs = [read(network, output, channels_first=channels_first) for output in program.outputs]
+    inner = keras.Model(network.input, read_outputs)
     return keras.Model(pixels, inner(given))
 
 
@@ -85,7 +101,7 @@ def preprocessed(pixels: Any, preprocessing: Preprocessing) -> Any:
 
 
 def read(network: Any, output: Output, *, channels_first: bool) -> Any:
-    """The symbolic tensor of one output: averaged over positions, or whole and channels-last."""
+    """The symbolic tensor of one output: its mean or maximum over positions, or whole and channels-last."""
     import keras
 
     tensor = network.get_layer(output.layer).output
@@ -93,8 +109,11 @@ def read(network: Any, output: Output, *, channels_first: bool) -> Any:
         return tensor
     if output.pooling == "none":
         return keras.ops.transpose(tensor, (0, 2, 3, 1)) if channels_first else tensor
+    layers = keras.layers
     if not channels_first:
-        return keras.layers.GlobalAveragePooling2D(data_format="channels_last")(tensor)
-    # The same mean as a pooling over everything, which OpenVINO computes in half the time of a reduction.
-    pooled = keras.layers.AveragePooling2D(tuple(tensor.shape[2:]), data_format="channels_first")(tensor)
+        everywhere = layers.GlobalAveragePooling2D if output.pooling == "avg" else layers.GlobalMaxPooling2D
+        return everywhere(data_format="channels_last")(tensor)
+    # The same as a pooling over everything, which OpenVINO computes in half the time of a reduction.
+    window = layers.AveragePooling2D if output.pooling == "avg" else layers.MaxPooling2D
+    pooled = window(tuple(tensor.shape[2:]), data_format="channels_first")(tensor)
     return keras.ops.squeeze(pooled, axis=(2, 3))

@@ -8,13 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from graft.backbones.catalogue import find
-from graft.backbones.networks import build
-from graft.backbones.weights import WeightsFile, load_into
+from graft.backbones.weights import WeightsFile
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.telemetry import without_telemetry
-from graft.features.graphs import exact_forward, joined_outputs, separate
+from graft.features.graphs import exact_forward, joined_outputs, loaded_network, separate
 from graft.features.preprocessing import network_input
 from graft.features.protocol import Batch, Outputs, Rows, check_finite, padded
 from graft.features.records import Program
@@ -37,9 +35,7 @@ class KerasEngine:
     def open(cls, program: Program, weights: WeightsFile) -> Self:
         """Build the network from the catalogue and load its weights."""
         import_keras()
-        network = build(find(program.backbone), side_pixels=program.side_pixels)
-        load_into(network, weights)
-        model, shapes = joined_outputs(network, program.outputs)
+        model, shapes = joined_outputs(loaded_network(program, weights), program.outputs)
         forward = exact_forward(model, program.batch_images)
         return cls(program=program, identity=keras_identity(), forward=forward, shapes=shapes)
 

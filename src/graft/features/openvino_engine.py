@@ -41,7 +41,13 @@ class OpenVinoEngine:
         """Find or make the compiled form and load it for this machine."""
         form = compiled_form(program, weights, cache)
         streams = threads // threads_per_stream(program, threads)
-        compiled = _load(program, form, threads=threads, streams=streams)
+        try:
+            compiled = _load(program, form, threads=threads, streams=streams)
+        except ResourceProblem:
+            if form.graph.exists():
+                raise
+            form = compiled_form(program, weights, cache)  # the cache was cleared since the form was verified
+            compiled = _load(program, form, threads=threads, streams=streams)
         ports = {name: port for port, output in enumerate(compiled.outputs) for name in output.names}
         return cls(
             program=program,

@@ -38,7 +38,7 @@ class Engine(Protocol):
 
         In: row numbers and (n, side, side, 3) uint8 with 1 <= n <= `program.batch_images`; short batches are padded, so
         that a result never depends on how the images were divided. Out: for each `Output.name` an array (n, width)
-        float32 for averages, (n, height, width, channel) float32 for whole activations.
+        float32 for averages and maxima, (n, height, width, channel) float32 for whole activations.
         """
 
     def close(self) -> None:

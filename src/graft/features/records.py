@@ -55,6 +55,11 @@ class CompiledForm:
     repaired: Annotated[int, Ge(0)]  # constants that held the batch size of the conversion
     openvino: str
     keras: str
+    # What it was made from, for people; "" and 0 in forms that were made before this was kept.
+    backbone: str = ""
+    weights_sha256: str = ""
+    top_sha256: str = ""
+    side_pixels: int = 0
 
 
 @dataclass(frozen=True)

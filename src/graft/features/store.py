@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from graft.core.errors import BadInput, IntegrityProblem, ResourceProblem
-from graft.core.files import Lock, free_bytes, make_directory, remove_file, sweep_stray
+from graft.core.files import Lock, free_bytes, make_directory, remove_file, sweep_stray, write_atomic
 from graft.core.hashing import sha256_json
-from graft.core.records import to_value
+from graft.core.records import to_json, to_value
 from graft.core.tensors import TensorFile, read_tensors, tensors_sha256, write_tensors
 from graft.features.records import Program
 
@@ -24,6 +24,10 @@ KEY_TENSOR = "key"
 ROWS_TENSOR = "rows"
 VALUES_PREFIX = "values/"
 SUFFIX = ".safetensors"
+PROGRAM_FILE = "program.json"  # for people who ask what is kept; nothing is decided by it
+SMALL_BYTES = 4 << 20
+MANY_SHARDS = 64  # small ones of one key: each run on a few new photos leaves one, and readers open them all
+JOINED_BYTES = 32 << 20
 WRITER = "shard"
 
 Report = Callable[[str], None]
@@ -70,11 +74,7 @@ class Store:
 
     def put(self, key: str, rows: Sequence[str], values: Mapping[str, np.ndarray]) -> None:
         """Keep `values[name][i]` for `rows[i]`. Then the least recently used shards go until the cap is kept."""
-        tensors = {
-            KEY_TENSOR: _as_bytes(key),
-            ROWS_TENSOR: _as_bytes("\n".join(rows)),
-            **{VALUES_PREFIX + name: array for name, array in values.items()},
-        }
+        tensors = _tensors(key, rows, {VALUES_PREFIX + name: array for name, array in values.items()})
         if sum(array.nbytes for array in tensors.values()) > self.cap_bytes:
             return
         folder = self._folder(key)
@@ -86,6 +86,31 @@ class Store:
         """Held by whoever computes rows of `key`: others wait and then find them, instead of computing them too."""
         make_directory(self._folder(key))
         return Lock(self._folder(key) / "lock", lease_seconds=LEASE_SECONDS, wait_seconds=wait_seconds)
+
+    def describe(self, key: str, program: Program) -> None:
+        """Note beside the shards of `key` what they are of."""
+        path = self._folder(key) / PROGRAM_FILE
+        if not path.exists():
+            make_directory(path.parent)
+            write_atomic(path, to_json(program), writer="record")
+
+    def compact(self, key: str) -> int:
+        """Join the small shards of `key` where there are many; returns how many went. The caller holds the key's lock.
+
+        A joined shard is there before its parts go: a reader meets their rows twice or once. One that listed the folder
+        before misses them, and looks again once it has the lock.
+        """
+        small = [path for path in self._shards(key) if _size(path) <= SMALL_BYTES]
+        if len(small) <= MANY_SHARDS:
+            return 0
+        removed = 0
+        for paths in _portions(small):
+            joined = _joined(paths, key)
+            if joined is not None:
+                name = f"{tensors_sha256(joined)}{SUFFIX}"
+                write_tensors(self._folder(key) / name, joined, metadata={}, writer=WRITER)
+                removed += sum(_try_remove(path) for path in paths if path.name != name)
+        return removed
 
     def evict(self) -> int:
         """Remove shards, least recently used first, until they fit under the cap; returns how many went."""
@@ -135,19 +160,87 @@ class Store:
         report(f"A stored shard was damaged and {gone}; its rows are computed again: {error.message}")
 
 
+def shard_problem(path: Path) -> str:
+    """What is damaged about a shard; empty where nothing is, or where it is gone."""
+    try:
+        with read_tensors(path, source=path.name, code="hash_mismatch") as file:
+            _verify(file, path, path.parent.name)
+    except IntegrityProblem as error:
+        return error.message
+    except BadInput:
+        return ""  # evicted meanwhile
+    return ""
+
+
+def shard_rows(path: Path) -> int:
+    """How many rows a shard has, by its header; 0 where it does not read."""
+    try:
+        with read_tensors(path, source=path.name) as file:
+            return bytes(file.tensors[ROWS_TENSOR]).count(b"\n") + 1
+    except (BadInput, IntegrityProblem, KeyError):
+        return 0
+
+
 def default_cap_bytes(directory: Path) -> int:
     """20 GiB or a fifth of the free disk, whichever is less."""
     return min(LARGEST_CAP_BYTES, int(free_bytes(directory) * FREE_SHARE))
 
 
-def store_key(program: Program, *, engine: str, decoder: str) -> str:
-    """Everything a value depends on beside the photo: program, engine, decoder, and the version of the layout."""
-    return sha256_json({"program": to_value(program), "engine": engine, "decoder": decoder, "version": STORE_VERSION})
+def store_key(program: Program, *, engine: str, decoder: str, exact: bool = False) -> str:
+    """Everything a value depends on beside the photo: program, engine, decoder, and the version of the layout.
+
+    `exact` values are kept in float32, apart from the others.
+    """
+    parts = {"program": to_value(program), "engine": engine, "decoder": decoder, "version": STORE_VERSION}
+    return sha256_json(parts | {"values": "float32"} if exact else parts)
 
 
 def row_id(sha256: str, view: int = 0) -> str:
     """A photo's name in the store: hash of its bytes and number of the view."""
     return f"{sha256}:{view}"
+
+
+def _tensors(key: str, rows: Sequence[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A shard's tensors; `values` by their names in the file."""
+    return {KEY_TENSOR: _as_bytes(key), ROWS_TENSOR: _as_bytes("\n".join(rows)), **values}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # evicted meanwhile
+
+
+def _portions(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """The files in their order, together as many as one joined shard shall hold."""
+    portion: list[Path] = []
+    for path in paths:
+        if portion and sum(map(_size, portion)) + _size(path) > JOINED_BYTES:
+            yield portion
+            portion = []
+        portion.append(path)
+    yield portion
+
+
+def _joined(paths: Sequence[Path], key: str) -> dict[str, np.ndarray] | None:
+    """The rows of several shards as the tensors of one, each row once; None where a shard is gone or damaged."""
+    rows: list[str] = []
+    parts: list[dict[str, np.ndarray]] = []
+    known: set[str] = set()
+    for path in paths:
+        try:
+            with read_tensors(path, source=path.name, code="hash_mismatch") as file:
+                _verify(file, path, key)
+                names = bytes(file.tensors[ROWS_TENSOR]).decode().split("\n")
+                new = [number for number, name in enumerate(names) if name not in known]
+                rows += [names[number] for number in new]
+                known.update(names)
+                values = {name: each for name, each in file.tensors.items() if name.startswith(VALUES_PREFIX)}
+                parts.append({name: each[new] for name, each in values.items()})
+        except (BadInput, IntegrityProblem):
+            return None  # the next reader removes and reports what is damaged
+    return _tensors(key, rows, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def _as_bytes(text: str) -> np.ndarray:

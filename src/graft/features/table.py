@@ -1,7 +1,6 @@
 """Arrays that are filled row by row, in memory while small and in a file on disk when large."""
 
 import math
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from graft.core.errors import ResourceProblem
-from graft.core.files import make_directory, require_space
+from graft.core.files import allocate, make_directory, require_space
 from graft.features.records import Output
 
 IN_MEMORY_BYTES = 64 << 20  # of one array
@@ -53,12 +52,12 @@ class Table:
 
 
 def as_stored(values: np.ndarray, output: Output) -> np.ndarray:
-    """Half the bytes: float16 for averages (three digits; larger values become its largest), bfloat16 for activations.
+    """Half the bytes: float16 for vectors (three digits; larger values become its largest), bfloat16 for activations.
 
-    Averages feed linear classifiers, which were chosen and measured on float16. Whole activations feed a network that
-    may have been trained with values beyond float16's range.
+    Averages and maxima feed linear classifiers, which were chosen and measured on float16. Whole activations feed a
+    network that may have been trained with values beyond float16's range.
     """
-    if output.pooling == "avg":
+    if output.pooling != "none":
         clipped: np.ndarray = np.clip(values, -FLOAT16_LARGEST, FLOAT16_LARGEST)
         return clipped.astype(np.float16)
     import ml_dtypes
@@ -70,11 +69,7 @@ def as_stored(values: np.ndarray, output: Output) -> np.ndarray:
 def _allocate(descriptor: int, size: int, folder: Path) -> None:
     """Give a file `size` bytes, its disk blocks taken: a full disk must be an error here, not a crash later."""
     try:
-        allocate = getattr(os, "posix_fallocate", None)
-        if allocate:
-            allocate(descriptor, 0, size)
-        else:
-            os.truncate(descriptor, size)
+        allocate(descriptor, size)
     except OSError as error:
         raise ResourceProblem(
             f"{folder} must take {size} bytes of activations, got: {(error.strerror or str(error)).lower()}.",

@@ -22,11 +22,17 @@ def train(
     image_size: int | None = None,
     seed: int = 0,
     split: str = "70/15/15",
+    max_megapixels: float | None = None,
+    max_megabytes: float | None = None,
+    min_side: int | None = None,
+    white: int | None = None,
     quiet: bool = False,
 ) -> TrainResult:
     """Train a classifier on a folder of labelled photos, as `graft train` does; raises `GraftError`.
 
-    The result names the run's folder, the bundle and the report; its `summary` holds the scores.
+    The result names the run's folder, the bundle and the report; its `summary` holds the scores. Photos above
+    `max_megapixels` (50) or `max_megabytes` (25), or with a side below `min_side` (8 pixels), are left out; `white` is
+    the sample of 16-bit photos that is white (65535; 4095 for data of 12 bits). The classifier keeps these rules.
     """
     options = construct(
         TrainOptions,
@@ -38,6 +44,10 @@ def train(
         image_size=image_size,
         seed=seed,
         split=split,
+        max_megapixels=max_megapixels,
+        max_megabytes=max_megabytes,
+        min_side=min_side,
+        white=white,
         command=f"graft.train({str(data)!r})",
     )
     return run_training(options, progress=make_progress(quiet=quiet))

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from graft.backbones.weights import open_weights
 from graft.bundle.bundle import save_bundle
-from graft.bundle.golden import make_golden
+from graft.bundle.golden import PHOTO, make_golden
 from graft.bundle.records import Provenance
 from graft.core import machine
 from graft.core.randomness import stream
@@ -57,7 +58,16 @@ def write_classifier(
         golden=golden,
         provenance=provenance,
         licences=licences(resolved),
+        rules=manifest.rules,
     )
+
+
+def expected_bytes(resolved: Resolved, classifier: LinearClassifier) -> int:
+    """About how large the file will be: weights, head and golden examples; what is left is its description."""
+    head = (classifier.mean, classifier.scale, classifier.kernel, classifier.bias)
+    golden = (1 + GOLDEN_PATTERNS) * resolved.plan.side_pixels**2 * 3 + PHOTO.stat().st_size
+    with open_weights(resolved.weights) as tensors:
+        return golden + sum(array.nbytes for array in (*tensors.values(), *head))
 
 
 def licences(resolved: Resolved) -> tuple[tuple[str, str], ...]:

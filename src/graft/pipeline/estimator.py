@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from graft.backbones.weights import WeightsFile, resolve
+from graft.backbones.weights import WeightsFile
 from graft.core import machine
 from graft.core.errors import BadInput, ImageRefused
 from graft.core.hashing import sha256_bytes
@@ -23,6 +23,7 @@ from graft.data.splits import assign
 from graft.features.engines import open_engine, run_pixels
 from graft.features.extraction import extract
 from graft.features.records import Program
+from graft.pipeline.choosing import choose_backbone
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import precision, program_of, side_pixels
 from graft.pipeline.workspace import feature_store, scratch_folder
@@ -40,6 +41,7 @@ class _Network:
 
     weights: WeightsFile
     program: Program
+    rules: ImageRules
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -48,11 +50,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     Input: n paths (str or Path) in anything that can be iterated, or `(n, height, width, 3)` uint8 RGB in [0, 255].
 
     Parameters:
-        backbone: a name of the catalogue, or "auto".
+        backbone: a name of the catalogue; "auto" takes the most promising one whose weights are on this machine.
         weights: the backbone's weights as a file; None for what is built in or was imported before.
         image_size: side in pixels that photos are brought to; None for the backbone's own.
         precision: "auto", "bfloat16" or "float32".
         seed: for the validation photos on which the strength is chosen, and for folds.
+        max_megapixels, max_megabytes, min_side: a file beyond is refused; None for 50, 25 and 8 pixels.
+        white: the sample of 16-bit files that is white; None for 65535; 4095 for data of 12 bits.
 
     Learned: `classes_`, `classifier_` (a `LinearClassifier`), `summary_` (a `ProbeSummary`).
     """
@@ -64,17 +68,25 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         image_size: int | None = None,
         precision: Literal["auto", "bfloat16", "float32"] = "auto",
         seed: int = 0,
+        max_megapixels: float | None = None,
+        max_megabytes: float | None = None,
+        min_side: int | None = None,
+        white: int | None = None,
     ) -> None:
         self.backbone = backbone
         self.weights = weights
         self.image_size = image_size
         self.precision = precision
         self.seed = seed
+        self.max_megapixels = max_megapixels
+        self.max_megabytes = max_megabytes
+        self.min_side = min_side
+        self.white = white
 
     def fit(self, X: Any, y: Any) -> Self:  # scikit-learn's names
         """Fit on photos and one class for each; raises `BadInput` for what cannot be used, naming the photo."""
         options = self._options()
-        photos = _as_photos(X)
+        photos = _as_photos(X, options.rules())
         classes, labels = _labels(y)
         if len(photos) != len(labels):
             raise BadInput(f"X and y must have the same length, got {len(photos)} and {len(labels)}.")
@@ -99,7 +111,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Calibrated probabilities `(n, class)`, columns as `classes_`."""
         check_is_fitted(self)
-        photos = _as_photos(X)
+        photos = _as_photos(X, self.network_.rules)
         with scratch_folder() as scratch:
             values = _features(photos, self.network_, scratch)
             features = features_matrix(values, self.classifier_.taps)
@@ -129,11 +141,15 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             image_size=self.image_size,
             precision=self.precision,
             seed=self.seed,
+            max_megapixels=self.max_megapixels,
+            max_megabytes=self.max_megabytes,
+            min_side=self.min_side,
+            white=self.white,
         )
 
     def _plan(self, options: TrainOptions, photos: "_Photos", labels: np.ndarray) -> tuple[_Network, Plan]:
-        weights_path = None if options.weights is None else Path(options.weights)
-        record, weights = resolve(options.backbone, weights_path, machine.cache_directory())
+        chosen = choose_backbone(options.backbone, options.weights)
+        record, weights = chosen.record, chosen.weights
         plan = Plan(
             graft_version=__version__,
             recipe="probe",
@@ -141,7 +157,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             manifest_hash=sha256_bytes("".join(photos.ids()).encode() + labels.tobytes()),
             split_fractions=(1 - VALIDATION_SHARE, VALIDATION_SHARE, 0.0),
             backbone=record.name,
-            backbone_reason=f"asked for as {options.backbone}",
+            backbone_reason=chosen.reason,
             weights_sha256=weights.sha256,
             side_pixels=side_pixels(options.image_size, record),
             preprocessing=record.preprocessing,
@@ -152,8 +168,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             refit=True,
             seed=options.seed,
             threads=machine.threads(),
+            rules=options.rules(),
         )
-        return _Network(weights, program_of(plan)), plan
+        return _Network(weights, program_of(plan), plan.rules), plan
 
 
 @dataclass(frozen=True)
@@ -173,12 +190,12 @@ class _Photos:
         return [sha256_bytes(np.ascontiguousarray(image).tobytes()) for image in self.pixels]
 
 
-def _as_photos(photos: Any) -> _Photos:
+def _as_photos(photos: Any, rules: ImageRules) -> _Photos:
     given = _listed(photos)
     if len(given) == 0:
         raise BadInput("X must hold at least one photo, got none.", code="no_photos")
     if isinstance(given[0], str | Path):
-        return _Photos(files=tuple(_describe(photo) for photo in given))
+        return _Photos(files=tuple(_describe(photo, rules) for photo in given))
     try:
         pixels = np.asarray(given)
     except ValueError:
@@ -205,10 +222,10 @@ def _listed(photos: Any) -> Any:
     return photos if isinstance(photos, np.ndarray) else list(photos)
 
 
-def _describe(given: Any) -> Photo:
+def _describe(given: Any, rules: ImageRules) -> Photo:
     if not isinstance(given, str | Path):
         raise BadInput(f"X must be paths throughout, got a {type(given).__name__} among them.")
-    path, rules = Path(given), ImageRules()
+    path = Path(given)
     try:
         data = read_bytes(path, rules=rules)
         facts = check(data, rules=rules, name=path.name)
@@ -250,7 +267,7 @@ def _features(photos: _Photos, network: _Network, scratch: Path) -> Mapping[str,
         store=feature_store(),
         scratch=scratch,
         cache=cache,
-        rules=ImageRules(),
+        rules=network.rules,
         workers=threads,
         threads=threads,
         progress=SilentProgress(),

@@ -12,7 +12,9 @@ from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.progress import Progress
 from graft.core.records import record_hash
-from graft.data.records import Manifest, Photo, Split
+from graft.data.archives import find_unpacked
+from graft.data.limits import chosen_rules
+from graft.data.records import ImageRules, Manifest, Photo, Split
 from graft.data.stream import stream_pixels
 from graft.evaluation.metrics import evaluate as measure
 from graft.evaluation.records import Evaluation
@@ -23,12 +25,21 @@ from graft.pipeline.run import Made, Run
 BATCH_IMAGES = 32
 
 
-def evaluate(run: Path, data: Path | None, *, split: Split | None = None, progress: Progress) -> Evaluation:
+def evaluate(
+    run: Path,
+    data: Path | None,
+    *,
+    split: Split | None = None,
+    max_megapixels: float | None = None,
+    max_megabytes: float | None = None,
+    min_side: int | None = None,
+    progress: Progress,
+) -> Evaluation:
     """Classify photos with the run's bundle, from their files, and measure the answers.
 
     Without `data`, the photos are the run's own `split` (None: test). With it, they are those of this split of `data`;
     None means its test split where it has one of its own, and else all photos. Classes are matched by name; a class
-    that the classifier does not know is refused.
+    that the classifier does not know is refused. Other data are held to the limits of the training or to those given.
     """
     if data is None and run.is_file():
         raise BadInput(
@@ -36,7 +47,13 @@ def evaluate(run: Path, data: Path | None, *, split: Split | None = None, progre
             hint=f"Give the run's folder, or labelled photos: graft evaluate {run} DATA.",
         )
     with Bundle.load(bundle_of(run)) as bundle:
-        judged = _given(data, split, bundle.classes, progress) if data else _own(Run.open(run), split or "test")
+        rules = chosen_rules(
+            bundle.rules, max_megapixels=max_megapixels, max_megabytes=max_megabytes, min_side=min_side
+        )
+        if data is None:
+            judged = _own(Run.open(run), split or "test", progress)
+        else:
+            judged = _given(data, split, bundle.classes, rules, progress)
         answers = _classify(bundle, judged.root, judged.photos, judged.manifest, progress)
         found = measure(
             answers,
@@ -63,11 +80,14 @@ class _Judged:
     split: Literal["train", "validation", "test", "given"]
 
 
-def _own(run: Run, split: Split) -> _Judged:
-    manifest, root = run.read(Manifest), Path(run.read(Made).data)
+def _own(run: Run, split: Split, progress: Progress) -> _Judged:
+    manifest, made = run.read(Manifest), run.read(Made)
     photos = tuple(photo for photo in manifest.photos if photo.split == split)
     if not photos:
         raise BadInput(f"The run must have {split} photos, got none.", hint="Choose another --split.", code="no_photos")
+    root = Path(made.data)
+    if made.archive_sha256:
+        root = find_unpacked(root, made.archive_sha256, machine.cache_directory(), progress=progress).root
     if not root.is_dir():
         raise BadInput(
             f"The run's photos must still be in {root}, but it is not there.",
@@ -77,9 +97,17 @@ def _own(run: Run, split: Split) -> _Judged:
     return _Judged(root, manifest, photos, np.array([photo.label for photo in photos]), split)
 
 
-def _given(data: Path, split: Split | None, classes: Sequence[str], progress: Progress) -> _Judged:
+def _given(data: Path, split: Split | None, classes: Sequence[str], rules: ImageRules, progress: Progress) -> _Judged:
     intake: Intake = read_data(
-        data, split="100/0/0", seed=0, on_bad="quarantine", least_classes=1, least_photos=1, progress=progress
+        data,
+        split="100/0/0",
+        seed=0,
+        on_bad="quarantine",
+        least_classes=1,
+        least_photos=1,
+        rules=rules,
+        duplicates="exact",  # nothing is split
+        progress=progress,
     )
     manifest = intake.manifest
     unknown = [name for name in manifest.classes if name not in classes]

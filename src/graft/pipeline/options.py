@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Interval
 
 from graft.core.records import record
+from graft.data.limits import MILLION, chosen_rules
+from graft.data.records import MOST_BYTES, MOST_PIXELS, Duplicates, ImageRules
 
 
 @record
 class TrainOptions:
     """Choices as they were typed; `planning` resolves them against data and machine into a `Plan`."""
 
-    data: str  # a folder of class folders, with or without split folders, or a CSV table
+    data: str  # a folder of class folders, with or without split folders, a zip or tar of one, or a CSV table
     output: str | None = None  # the run's folder; None: named after the data, with the next free number
     recipe: Literal["auto", "probe"] = "auto"
     backbone: str = "auto"
@@ -24,5 +26,42 @@ class TrainOptions:
     on_bad: Literal["quarantine", "fail"] = "quarantine"
     binary_head: Literal["sigmoid", "softmax"] = "sigmoid"  # for two classes: one unit or two, the same probabilities
     split_from: str | None = None  # an earlier run whose photos keep their splits
+    duplicates: Duplicates = "near"  # which copies share a split: those that look the same, or equal bytes only
     config: str | None = None  # a plan.json to follow
+    # What photos may be, and which 16-bit sample is white; None: the default, or what the plan to follow says.
+    max_megapixels: Annotated[float, Interval(ge=0.001, le=MOST_PIXELS / MILLION)] | None = None
+    max_megabytes: Annotated[float, Interval(ge=0.001, le=MOST_BYTES / MILLION)] | None = None
+    min_side: Annotated[int, Interval(ge=1, le=2048)] | None = None  # pixels
+    white: Annotated[int, Interval(ge=255, le=65_535)] | None = None
     command: str = ""  # what was typed, for the report
+
+    def rules(self, followed: ImageRules | None = None) -> ImageRules:
+        """The rules for photos: those of the plan that is followed, or the defaults, with what was chosen here."""
+        return chosen_rules(
+            followed or ImageRules(),
+            max_megapixels=self.max_megapixels,
+            max_megabytes=self.max_megabytes,
+            min_side=self.min_side,
+            white=self.white,
+        )
+
+
+@record
+class FeatureOptions:
+    """Choices for a file of features; those that `TrainOptions` has too mean the same there."""
+
+    data: str  # as for a training; or a folder of photos without labels
+    output: str  # FILE.npz or FILE.parquet
+    backbone: str = "auto"
+    weights: str | None = None
+    image_size: Annotated[int, Interval(ge=8, le=2048)] | None = None
+    layers: tuple[str, ...] = ()  # names; none: the last one, unless `taps` or `drop_last` say otherwise
+    taps: bool = False  # all depths that a training reads
+    drop_last: Annotated[int, Ge(0)] | None = None  # the output of the network without its last layers, so many
+    pooling: Literal["avg", "max", "none"] = "avg"
+    labels: bool = True  # False: folders are no classes
+    split: str = "70/15/15"
+    seed: Annotated[int, Ge(0)] = 0
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    dtype: Literal["float32", "float16"] = "float32"  # of the file
+    on_bad: Literal["quarantine", "fail"] = "quarantine"

@@ -4,9 +4,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from graft.backbones.catalogue import BUILTIN
 from graft.backbones.records import BackboneRecord
-from graft.backbones.weights import WeightsFile, resolve
+from graft.backbones.weights import WeightsFile
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.records import from_json, record_hash
@@ -14,6 +13,7 @@ from graft.core.version import __version__
 from graft.data.records import Manifest
 from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
+from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking
 from graft.pipeline.options import TrainOptions
 from graft.training.records import Plan
 
@@ -29,17 +29,26 @@ class Resolved:
 
 def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None = None) -> Resolved:
     """Decide everything that was left open, and say why. With a `given` plan, the result must equal that one."""
-    weights_path = Path(options.weights) if options.weights else None
-    record, weights = resolve(options.backbone, weights_path, machine.cache_directory())
-    plan = Plan(
+    ranking = remembered_ranking(manifest, options.image_size) if options.backbone == "auto" else None
+    chosen = choose_backbone(options.backbone, options.weights, given=given, ranking=ranking)
+    plan = make_plan(options, manifest, chosen, threads=given.threads if given else machine.threads())
+    if given:
+        _check_same(plan, given, options.config or "")
+    return Resolved(plan, chosen.record, chosen.weights)
+
+
+def make_plan(options: TrainOptions, manifest: Manifest, chosen: Chosen, *, threads: int) -> Plan:
+    """The plan of a training with this network."""
+    record = chosen.record
+    return Plan(
         graft_version=__version__,
         recipe="probe",
         recipe_reason="as asked" if options.recipe == "probe" else "auto is the linear probe in this version",
         manifest_hash=record_hash(manifest),
         split_fractions=manifest.split_fractions,
         backbone=record.name,
-        backbone_reason=_backbone_reason(options, given, record),
-        weights_sha256=weights.sha256,
+        backbone_reason=chosen.reason,
+        weights_sha256=chosen.weights.sha256,
         side_pixels=side_pixels(options.image_size, record),
         preprocessing=record.preprocessing,
         precision=precision(options.precision, options.engine),
@@ -49,11 +58,10 @@ def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None =
         refit=_may_refit(manifest),
         binary_units=1 if options.binary_head == "sigmoid" else 2,
         seed=options.seed,
-        threads=given.threads if given else machine.threads(),
+        threads=threads,
+        rules=manifest.rules,
+        duplicates=manifest.duplicates,
     )
-    if given:
-        _check_same(plan, given, options.config or "")
-    return Resolved(plan, record, weights)
 
 
 def follow(options: TrainOptions, plan: Plan) -> TrainOptions:
@@ -65,6 +73,7 @@ def follow(options: TrainOptions, plan: Plan) -> TrainOptions:
         "precision": plan.precision,
         "engine": plan.engine,
         "binary_head": "sigmoid" if plan.binary_units == 1 else "softmax",
+        "duplicates": plan.duplicates,
     }
     defaults = TrainOptions(data=options.data)
     left_open = {name: chosen[name] for name in chosen if getattr(options, name) == getattr(defaults, name)}
@@ -92,18 +101,6 @@ def program_of(plan: Plan) -> Program:
         outputs=tuple(Output(layer=layer) for layer in plan.taps),
         precision=plan.precision,
     )
-
-
-def _backbone_reason(options: TrainOptions, given: Plan | None, record: BackboneRecord) -> str:
-    if given:
-        return given.backbone_reason
-    if options.weights:
-        return f"its weights were given as a file: {Path(options.weights).name}"
-    if record.name != BUILTIN:
-        return "its weights were given to Graft before and remembered"
-    if options.backbone == "auto":
-        return "it is built in; with --weights FILE a larger network can be used"
-    return f"asked for as {options.backbone}"
 
 
 def side_pixels(wanted: int | None, record: BackboneRecord) -> int:

@@ -1,6 +1,5 @@
 """What is on photos: a bundle's answers for files and folders."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +8,9 @@ from graft.bundle.bundle import Bundle
 from graft.bundle.records import Failure, Prediction
 from graft.core.errors import BadInput
 from graft.core.progress import Progress
-from graft.data.sources import is_ignored_folder, is_photo
+from graft.data.limits import chosen_rules
+from graft.pipeline.photos import each_answer
 from graft.pipeline.run import Run
-
-NAMED_IN_MESSAGE = 5
 
 
 def bundle_of(source: Path) -> Path:
@@ -26,72 +24,24 @@ def bundle_of(source: Path) -> Path:
     return (Run.open(source).bundle if source.is_dir() else source).resolve()
 
 
-def predict(source: Path, inputs: Iterable[str], *, top: int, progress: Progress) -> Iterator[Prediction | Failure]:
+def predict(
+    source: Path,
+    inputs: Iterable[str],
+    *,
+    top: int,
+    max_megapixels: float | None = None,
+    max_megabytes: float | None = None,
+    min_side: int | None = None,
+    progress: Progress,
+) -> Iterator[Prediction | Failure]:
     """Answer for each photo in order; folders are walked, names sorted, and what is no photo by name skipped.
 
-    A photo that fails becomes a `Failure`, and so does a folder that cannot be read.
+    A photo that fails becomes a `Failure`, and so does a folder that cannot be read. Photos are held to the limits of
+    the training or to those given here; how they are read is always as in the training.
     """
-    unreadable: dict[str, str] = {}
-    names: list[str] = []
-    found = _photos(inputs, names, unreadable)
-    with Bundle.load(bundle_of(source)) as bundle:
-        paths = found if isinstance(inputs, Iterator) else list(found)
-        total = len(paths) if isinstance(paths, list) else None
-        n = 0
-        with progress.stage("Looking at photos", total, "photos") as stage:
-            for answer in bundle.predict_each(paths, top=top):
-                n += 1
-                stage.advance()
-                if isinstance(answer, Failure) and answer.path in unreadable:
-                    answer = replace(answer, code="unreadable", message=unreadable[answer.path])
-                yield answer
-    if n == 0:
-        raise BadInput(f"PHOTO must name at least one photo, got {_told(names)}.", code="no_photos")
-
-
-def _told(names: list[str]) -> str:
-    """What was given where no photo was found."""
-    if not names:
-        return "an empty list of paths"
-    more = f" and {len(names) - NAMED_IN_MESSAGE:,} more" if len(names) > NAMED_IN_MESSAGE else ""
-    return f"none in {', '.join(names[:NAMED_IN_MESSAGE])}{more}"
-
-
-def _photos(inputs: Iterable[str], names: list[str], unreadable: dict[str, str]) -> Iterator[Path]:
-    """The files that `inputs` mean; folders that were looked through go to `names`."""
-    for name in inputs:
-        path = Path(name)
-        if _is_folder(path):
-            names.append(name)
-            yield from _walk(path, unreadable)
-        else:
-            yield path
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False  # the answer for this path says what is wrong with it
-
-
-def _walk(folder: Path, unreadable: dict[str, str]) -> Iterator[Path]:
-    """All photos below a folder but hidden ones, in the order of their names; linked folders are not entered.
-
-    A folder that cannot be read stands for itself, and the reason goes to `unreadable`.
-    """
-    failed: list[OSError] = []
-    for place, folders, files in os.walk(folder, onerror=failed.append):
-        yield from _failed(failed, unreadable)
-        folders[:] = sorted(name for name in folders if not is_ignored_folder(Path(place, name)))
-        paths = (Path(place, name) for name in sorted(files) if not name.startswith("."))
-        yield from filter(is_photo, paths)
-    yield from _failed(failed, unreadable)
-
-
-def _failed(errors: list[OSError], unreadable: dict[str, str]) -> Iterator[Path]:
-    while errors:
-        error = errors.pop(0)
-        path = Path(error.filename)
-        unreadable[str(path)] = f"The folder must be readable, got: {error.strerror}."
-        yield path
+    with Bundle.load(bundle_of(source)) as loaded:
+        rules = chosen_rules(
+            loaded.rules, max_megapixels=max_megapixels, max_megabytes=max_megabytes, min_side=min_side
+        )
+        bundle = replace(loaded, rules=rules)
+        yield from each_answer(inputs, lambda paths: bundle.predict_each(paths, top=top), progress)

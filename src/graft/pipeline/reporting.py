@@ -12,36 +12,32 @@ from graft.bundle.format import read_bundle
 from graft.core.files import write_atomic
 from graft.core.progress import Progress
 from graft.core.records import to_value
-from graft.data.images import thumbnail
-from graft.data.inspection import Inspection
+from graft.data.archives import plain_name
+from graft.data.inspection import Inspection, inspect_manifest
 from graft.data.records import Manifest
-from graft.data.stream import read_photo
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation
 from graft.pipeline.intake import Intake
 from graft.pipeline.run import Made, Run
 from graft.pipeline.scoring import Scored
+from graft.pipeline.thumbnails import group_rows, make_thumbnails, pictures_of, sheet_rows
 from graft.report.data import Mistake, ReportData
 from graft.report.page import render_html, render_json
 from graft.report.text import summary_text
 from graft.training.records import Plan, ProbeSummary
 
-THUMBNAIL_PIXELS = 128
-SAMPLES_PER_CLASS = 8
-MAX_SAMPLED_CLASSES = 40
+SHEET_OF_EACH = 16
+SHEET_TOGETHER = 320
 
 
 def write_thumbnails(run: Run, intake: Intake, scored: Scored, progress: Progress) -> None:
-    """Keep small JPEGs of the surest mistakes and of some training photos of each class in the run."""
-    mistakes, rules = scored.mistakes(), intake.manifest.rules
-    wanted = {f"mistake/{scored.rows[place]}": int(scored.rows[place]) for place in mistakes}
-    wanted |= {f"sample/{row}": row for row in _samples(intake.manifest)}
-    arrays: dict[str, np.ndarray] = {"mistakes": scored.rows[mistakes]}
-    with progress.stage("Making thumbnails", len(wanted), "photos") as stage:
-        for name, row in wanted.items():
-            data = read_photo(intake.root, intake.manifest.photos[row], rules=rules)
-            arrays[name] = np.frombuffer(thumbnail(data, THUMBNAIL_PIXELS, rules=rules), np.uint8)
-            stage.advance()
+    """Keep small JPEGs in the run: of the surest mistakes, of copies, and of some photos of each class."""
+    mistakes = [int(scored.rows[place]) for place in scored.mistakes()]
+    sheet = sheet_rows(intake.manifest, of_each=SHEET_OF_EACH, together=SHEET_TOGETHER)
+    copies = group_rows(intake.manifest, run.read(Inspection))
+    made = make_thumbnails(intake, [*mistakes, *sheet, *copies], progress)
+    arrays = {f"photo/{row}": np.frombuffer(picture, np.uint8) for row, picture in made.items()}
+    arrays |= {"mistakes": np.array(mistakes, np.int64), "sheet": np.array(sheet, np.int64)}
     run.write_arrays("thumbnails", arrays)
 
 
@@ -63,19 +59,23 @@ def report_data(run: Run) -> ReportData:
     manifest, made, plan = run.read(Manifest), run.read(Made), run.read(Plan)
     bundle, tensors = read_bundle(run.bundle)
     tensors.close()
-    pictures = run.read_arrays("thumbnails")
+    arrays = run.read_arrays("thumbnails")
     return ReportData(
-        name=Path(made.data).name,
+        name=plain_name(Path(made.data)),
         created=made.created,
         command=made.command,
         manifest=manifest,
-        inspection=run.read(Inspection),
+        inspection=inspect_manifest(manifest),  # as this version sees the same photos
         plan=to_value(plan),
         probe=run.read(ProbeSummary),
         evaluation=run.read(Evaluation),
         comparison_with_last_layer=to_value(run.read(Comparison)),
-        mistakes=tuple(_mistakes(run, manifest, pictures)),
-        samples=_sample_pictures(manifest, pictures),
+        mistakes=tuple(_mistakes(run, manifest, arrays)),
+        pictures=pictures_of(
+            manifest,
+            {int(name.removeprefix("photo/")): arrays[name].tobytes() for name in arrays if name.startswith("photo/")},
+            arrays["sheet"].tolist(),
+        ),
         seconds={stage: seconds for stage, seconds in made.seconds.items() if stage != "total"},
         versions=made.versions,
         machine=made.machine,
@@ -89,33 +89,22 @@ def report_data(run: Run) -> ReportData:
 
 def next_commands(run: Run) -> tuple[tuple[str, str], ...]:
     """What a person is likely to want after a training, ready to be typed."""
-    path = _quoted(str(run.path))
+    path = quoted(str(run.path))
     return (
         (f"graft predict {path} PHOTO…", "says what is on other photos"),
         (f"graft evaluate {path} DATA", "measures the classifier on other labelled photos"),
     )
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """One word as this system's shell reads it."""
     return subprocess.list2cmdline([word]) if sys.platform == "win32" else shlex.quote(word)
 
 
-def _samples(manifest: Manifest) -> Iterator[int]:
-    """Rows of some training photos of each class, spread over the class."""
-    rows: dict[int, list[int]] = {}
-    for row, photo in enumerate(manifest.photos):
-        if photo.split == "train":
-            rows.setdefault(photo.label, []).append(row)
-    for label in sorted(rows)[:MAX_SAMPLED_CLASSES]:
-        picks = np.unique(np.linspace(0, len(rows[label]) - 1, SAMPLES_PER_CLASS).round().astype(int))
-        yield from (rows[label][pick] for pick in picks)
-
-
-def _mistakes(run: Run, manifest: Manifest, pictures: dict[str, np.ndarray]) -> Iterator[Mistake]:
+def _mistakes(run: Run, manifest: Manifest, arrays: dict[str, np.ndarray]) -> Iterator[Mistake]:
     predictions = run.read_arrays("predictions")
     places = {int(row): place for place, row in enumerate(predictions["rows"])}
-    for row in pictures["mistakes"].tolist():
+    for row in arrays["mistakes"].tolist():
         photo, chances = manifest.photos[row], predictions["probabilities"][places[row]]
         predicted = int(chances.argmax())
         yield Mistake(
@@ -123,13 +112,5 @@ def _mistakes(run: Run, manifest: Manifest, pictures: dict[str, np.ndarray]) -> 
             true=manifest.classes[photo.label],
             predicted=manifest.classes[predicted],
             probability=float(chances[predicted]),
-            thumbnail=pictures[f"mistake/{row}"].tobytes(),
+            thumbnail=arrays[f"photo/{row}"].tobytes(),
         )
-
-
-def _sample_pictures(manifest: Manifest, pictures: dict[str, np.ndarray]) -> dict[str, tuple[bytes, ...]]:
-    samples: dict[str, list[bytes]] = {}
-    for row in sorted(int(name.partition("/")[2]) for name in pictures if name.startswith("sample/")):
-        name = manifest.classes[manifest.photos[row].label]
-        samples.setdefault(name, []).append(pictures[f"sample/{row}"].tobytes())
-    return {name: tuple(samples[name]) for name in manifest.classes if name in samples}

@@ -11,6 +11,7 @@ from graft.core.files import STRAY_PATTERN, make_directory, sweep_stray, write_a
 from graft.core.locks import Lock
 from graft.core.records import from_json, record, to_json
 from graft.core.tensors import read_tensors, write_tensors
+from graft.data.archives import plain_name
 from graft.data.inspection import Inspection
 from graft.data.records import Manifest
 from graft.evaluation.comparison import Comparison
@@ -29,7 +30,8 @@ class Made:
 
     SCHEMA: ClassVar[str] = "graft/made/1"
     command: str
-    data: str  # absolute path of the folder that the manifest's paths are relative to
+    data: str  # absolute path of the folder that the manifest's paths are relative to, or of an archive of it
+    archive_sha256: str = ""  # of the archive, where `data` is one
     created: str  # ISO 8601 with offset
     seconds: dict[str, float]
     versions: dict[str, str]
@@ -138,7 +140,7 @@ def check_free(run: Run, plan: Plan) -> None:
 
 
 def _next_free(data: Path, plan: Plan) -> Run:
-    stem = data.resolve().name.removesuffix(".csv") or "data"
+    stem = plain_name(data.resolve()).removesuffix(".csv") or "data"
     number = 1
     while True:
         run = Run(Path(f"{stem}-run" if number == 1 else f"{stem}-run-{number}"))

@@ -1,7 +1,6 @@
 """The whole path: photos → manifest → plan → features → head → honest test → bundle → report."""
 
 import datetime
-import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.locks import Lock
 from graft.core.progress import Progress
+from graft.data.depth import depth_note
 from graft.data.inspection import inspect_manifest
 from graft.data.records import Manifest
 from graft.evaluation.metrics import evaluate
@@ -54,8 +54,11 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     with clock.stage("scan"):
         intake = _read(options, given, progress)
         _check_measurable(intake.manifest)
+        if note := depth_note(intake.manifest):
+            progress.say(f"Mind: {note}")
     with clock.stage("plan"):
         resolved = resolve_plan(options, intake.manifest, given)
+        progress.say(f"Backbone {resolved.record.title}: {resolved.plan.backbone_reason}.")
         run = place_run(options.output, Path(options.data), resolved.plan)
     with Lock(run.lock, wait_seconds=5.0) as lock, scratch_folder() as scratch:
         run.sweep()
@@ -90,6 +93,8 @@ def _read(options: TrainOptions, given: Plan | None, progress: Progress) -> Inta
         seed=options.seed,
         on_bad=options.on_bad,
         split_from=earlier,
+        duplicates=options.duplicates,
+        rules=options.rules(given.rules if given else None),
         progress=progress,
     )
 
@@ -154,16 +159,12 @@ def _write_results(run: Run, intake: Intake, scored: Scored, evaluation: Evaluat
 def _made(options: TrainOptions, intake: Intake, clock: Clock, activations: Activations) -> Made:
     return Made(
         command=options.command,
-        data=str(intake.root.resolve()),
+        data=str(intake.origin),
+        archive_sha256=intake.archive.sha256 if intake.archive else "",
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         seconds=clock.seconds(),
         versions=machine.versions(),
-        machine={
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "threads": str(machine.threads()),
-            "features": " ".join(machine.cpu_features()),
-        },
+        machine=machine.facts(),
         n_computed=activations.computed,
         n_reused=activations.reused,
         events=activations.events,
@@ -183,6 +184,7 @@ def _summary(
         "report": str(run.report),
         "recipe": resolved.plan.recipe,
         "backbone": resolved.plan.backbone,
+        "backbone_reason": resolved.plan.backbone_reason,
         "classes": list(manifest.classes),
         "n": {name: splits.count(name) for name in ("train", "validation", "test")}
         | {"quarantined": len(manifest.quarantined)},

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from graft.backbones.catalogue import BUILTIN
-from graft.data.inspection import DuplicateGroup
 from graft.evaluation.records import ClassScore
 from graft.report import findings, words
 from graft.report.data import ReportData
@@ -67,22 +66,27 @@ def _no_better_than_guessing(data: ReportData) -> Iterator[Advice]:
 
 
 def _leaks(data: ReportData) -> Iterator[Advice]:
-    groups = data.inspection.exact_duplicates
-    leaks = [group for group in groups if crosses_splits(group)]
+    leaks = data.inspection.leaks
     if leaks:
         yield Advice(
             "Remove photos that are in two splits",
             f"{words.counted(len(leaks), 'photo is', 'photos are')} in more than one of the given splits, for instance "
             f"{words.shortened(leaks[0].paths[0], 60)}: the score is flattered.",
         )
-    conflicts = [group for group in groups if crosses_classes(group)]
+    conflicts = data.inspection.conflicts
     if conflicts:
         yield Advice(
             "Decide which label is right",
             f"{words.counted(len(conflicts), 'photo lies', 'photos lie')} in two classes at once, for instance "
-            f" {words.shortened(conflicts[0].paths[0], 60)} "
+            f"{words.shortened(conflicts[0].paths[0], 60)} "
             f"({words.listed(sorted(set(conflicts[0].classes)))}).",
         )
+
+
+def _shortcut(data: ReportData) -> Iterator[Advice]:
+    if data.inspection.shortcuts:
+        shortcut = data.inspection.shortcuts[0]
+        yield Advice("Rule out a shortcut", f"{shortcut.sentence} {shortcut.remedy}")
 
 
 def _no_test_split(data: ReportData) -> Iterator[Advice]:
@@ -204,19 +208,10 @@ def _collect_elsewhere(data: ReportData) -> Iterator[Advice]:
         )
 
 
-def crosses_splits(group: DuplicateGroup) -> bool:
-    """Whether the same bytes lie in more than one split."""
-    return len(set(group.splits)) > 1
-
-
-def crosses_classes(group: DuplicateGroup) -> bool:
-    """Whether the same bytes carry more than one label."""
-    return len(set(group.classes)) > 1
-
-
 _STEPS = (
     _no_better_than_guessing,
     _leaks,
+    _shortcut,
     _no_test_split,
     _larger_network,
     _confused,

@@ -2,19 +2,28 @@
 
 from typing import Final
 
+from graft.data.depth import depth_note
 from graft.data.records import Manifest
 from graft.evaluation.records import Evaluation
 from graft.report import words
 
 LEARNED_FROM: Final = {"validation": ("train",), "test": ("train", "validation")}
 MOST_NAMES: Final = 3
+MOST_LINES: Final = 3
 
 
 def seen_photos(manifest: Manifest, scored: str) -> int:
-    """How many photos of the scored split have the same bytes as one that it learned from."""
+    """How many photos of the scored split have the bytes of one that it learned from, or look the same."""
     learned = LEARNED_FROM.get(scored, ())
     known = {photo.sha256 for photo in manifest.photos if photo.split in learned}
-    return sum(photo.split == scored and photo.sha256 in known for photo in manifest.photos)
+    split_of = {photo.path: photo.split for photo in manifest.photos} if manifest.near_duplicates else {}
+    alike = {
+        path
+        for paths in manifest.near_duplicates
+        if any(split_of.get(path) in learned for path in paths)
+        for path in paths
+    }
+    return sum(photo.split == scored and (photo.sha256 in known or photo.path in alike) for photo in manifest.photos)
 
 
 def conflicts(manifest: Manifest) -> int:
@@ -40,8 +49,9 @@ def seen_sentence(manifest: Manifest, evaluation: Evaluation) -> str:
 
 
 def lines(manifest: Manifest, evaluation: Evaluation) -> tuple[str, ...]:
-    """What to mind about a score, at most three short lines, the gravest first."""
-    found = [seen_sentence(manifest, evaluation)]
+    """What to mind about a score, at most three lines, the gravest first."""
+    note = depth_note(manifest)
+    found = [str(note) if note else "", seen_sentence(manifest, evaluation)]
     doubtful = conflicts(manifest)
     if doubtful:
         found.append(f"{words.counted(doubtful, 'photo lies', 'photos lie')} in two classes: one label is wrong.")
@@ -50,4 +60,4 @@ def lines(manifest: Manifest, evaluation: Evaluation) -> tuple[str, ...]:
         some = words.listed([f"“{words.shortened(name, 20)}”" for name in names[:MOST_NAMES]])
         more = f" and {words.count(len(names) - MOST_NAMES)} more" if len(names) > MOST_NAMES else ""
         found.append(f"No photo was scored of {some}{more}.")
-    return tuple(filter(None, found))
+    return tuple(filter(None, found))[:MOST_LINES]

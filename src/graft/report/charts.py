@@ -17,6 +17,9 @@ from graft.training.records import ProbeSummary
 
 UNIT: Final = 1000.0  # charts are drawn on a square of this side and stretched to their box
 MANY_TOOLTIPS: Final = 300
+LABEL_SIGNS: Final = 38  # below a chart of columns, beside another one or on a phone
+COLUMN_GAP: Final = 0.08  # on either side, of a column's width
+LEAST_COLUMN: Final = 12.0  # a single photo among thousands is still seen
 _STEPS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
@@ -102,6 +105,30 @@ def confusion_overview(classes: Sequence[str], table: Sequence[Sequence[int]]) -
         for kind in ("ty", "tx")
     )
     return _plot("overview", f"Confusion matrix of {size} classes", description, drawing, labels, side=float(size))
+
+
+def columns(kind: str, title: str, bars: Sequence[tuple[str, int]], labels: Sequence[tuple[float, str]]) -> Markup:
+    """Counts as columns of equal width; `labels` stand below at a share of the width, as many as there is room for."""
+    most = max(max((n for _, n in bars), default=0), 1)
+    width = UNIT / max(len(bars), 1)
+    drawing = Markup().join(
+        Markup('<path class="column" d="M{} {}H{}V1000H{}Z"><title>{}: {}</title></path>').format(
+            _number(index * width + width * COLUMN_GAP),
+            _number(UNIT - max(UNIT * n / most, LEAST_COLUMN)),
+            _number((index + 1) * width - width * COLUMN_GAP),
+            _number(index * width + width * COLUMN_GAP),
+            name,
+            words.counted(n, "photo"),
+        )
+        for index, (name, n) in enumerate(bars)
+        if n
+    )
+    frame = Markup('<path class="rule" d="M0 0H1000M0 500H1000M0 1000H1000"/>')
+    every = math.ceil(sum(len(text) + 2 for _, text in labels) / LABEL_SIGNS)
+    below = Markup().join(_label("tx", place, text) for place, text in labels[::every])
+    up = _label("ty", 0.0, words.count(most)) + _label("ty", 1.0, "0")
+    description = "; ".join(f"{name}: {words.counted(n, 'photo')}" for name, n in bars)
+    return _plot(kind, title, description, frame + drawing, up + below)
 
 
 def whisker(score: Score | None) -> Markup:

@@ -1,6 +1,6 @@
 """What a report is made from: records other steps left, thumbnails, and how the run was made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graft.core.errors import IntegrityProblem
@@ -24,13 +24,33 @@ class Mistake:
     thumbnail: bytes
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """JPEG thumbnails of some photos by path, and which of them stand for each class on the contact sheet."""
+
+    thumbnails: dict[str, bytes] = field(default_factory=dict)
+    sheet: dict[str, tuple[str, ...]] = field(default_factory=dict)  # class: paths, in the order of the classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectionData:
+    """What the page of `graft inspect` is made from."""
+
+    name: str
+    created: str  # ISO 8601 with its offset from UTC; the page never asks the clock
+    command: str
+    manifest: Manifest
+    inspection: Inspection
+    pictures: Pictures = Pictures()
+    next_commands: tuple[tuple[str, str], ...] = ()  # (command, what it does)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything the page may say. The report computes no score: each figure comes from these records.
 
     `comparison_with_last_layer` holds the values of a `Comparison` whose first classifier reads the last layer only and
-    whose second is this one. `samples` maps a class to JPEG thumbnails, `seconds` a stage to its duration.
-    `next_commands` holds (command, what it does).
+    whose second is this one. `seconds` maps a stage to its duration. `next_commands` holds (command, what it does).
     """
 
     name: str
@@ -43,7 +63,7 @@ class ReportData:
     evaluation: Evaluation
     comparison_with_last_layer: dict[str, Any] | None = None
     mistakes: tuple[Mistake, ...] = ()  # most confident first
-    samples: dict[str, tuple[bytes, ...]]
+    pictures: Pictures = Pictures()
     seconds: dict[str, float]
     versions: dict[str, str]
     machine: dict[str, str]

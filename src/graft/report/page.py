@@ -11,14 +11,14 @@ from markupsafe import Markup
 from graft.core.records import to_value
 from graft.report import advice, cautions, charts, findings, tables, words
 from graft.report.data import ReportData
+from graft.report.overview import data_section
+from graft.report.values import inspection_value
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 SCHEMA: Final = "graft/report/1"
 MOST_MISTAKES: Final = 24
-MOST_SAMPLES_OF_MANY: Final = 4  # where there are many classes
-SAMPLE_BYTES: Final = 1_200_000  # of all contact strips together: the page must stay easy to send
 
 
 def render_html(data: ReportData) -> str:
@@ -26,7 +26,13 @@ def render_html(data: ReportData) -> str:
 
     Every value is escaped; a policy in the page's head forbids scripts and anything fetched.
     """
-    page = _environment().get_template("page.html.jinja").render(_context(data))
+    return render("page.html.jinja", _context(data))
+
+
+def render(template: str, context: dict[str, Any]) -> str:
+    """A template of this folder as one page with the style sheet in it."""
+    style = Markup((files("graft.report") / "assets" / "style.css").read_text(encoding="utf-8"))
+    page = _environment().get_template(template).render({**context, "style": style})
     return words.clean("\n".join(line for line in map(str.rstrip, page.split("\n")) if line)) + "\n"
 
 
@@ -39,7 +45,7 @@ def render_json(data: ReportData) -> bytes:
         "command": data.command,
         "manifest_hash": data.evaluation.manifest_hash,
         "photos": findings.split_counts(data.manifest),
-        "inspection": to_value(data.inspection),
+        "inspection": inspection_value(data.inspection),
         "plan": data.plan,
         "probe": to_value(data.probe),
         "evaluation": to_value(data.evaluation),
@@ -104,7 +110,6 @@ def _context(data: ReportData) -> dict[str, Any]:
     """Everything the template shows, section by section."""
     evaluation = data.evaluation
     return {
-        "style": Markup((files("graft.report") / "assets" / "style.css").read_text(encoding="utf-8")),
         "data": data,
         "evaluation": evaluation,
         "created": words.date(data.created),
@@ -113,9 +118,16 @@ def _context(data: ReportData) -> dict[str, Any]:
         "band_sentence": findings.band_sentence,
         "few_answers": findings.FEW_ANSWERS,
         "advice": advice.advise(data),
-        "photos": tables.photos(data),
-        "quarantine": tables.quarantine(data.manifest),
-        "duplicates": tables.duplicates(data.inspection),
+        "basis": findings.data_sentence(data.manifest, evaluation.split),
+        "photos": data_section(
+            data.manifest,
+            data.inspection,
+            data.pictures,
+            order=[item.name for item in tables.weakest_first(evaluation)],
+        ),
+        "notes": [item.sentence for item in data.inspection.concerns if item.kind != "left_out"],
+        "told_before": False,
+        "elsewhere": "inspection.json",
         "depth": _depth(data),
         "confusion": _confusion(data),
         "per_class": tables.per_class(evaluation),
@@ -123,7 +135,6 @@ def _context(data: ReportData) -> dict[str, Any]:
         "reliability": charts.reliability(evaluation.reliability),
         "mistakes": data.mistakes[:MOST_MISTAKES],
         "n_mistakes": evaluation.n - findings.correct(evaluation),
-        "samples": _samples(data),
         "stages": tables.stages(data.seconds),
         "total_seconds": sum(data.seconds.values()),
         "choices": tables.choices(data.plan),
@@ -177,17 +188,3 @@ def _confusion(data: ReportData) -> dict[str, Any]:
         "swatches": tables.SWATCHES,
         "pairs": tables.pairs(evaluation),
     }
-
-
-def _samples(data: ReportData) -> tables.Folded:
-    """(class, its photos, thumbnails): as many for each class as keep all strips together within the page's budget."""
-    total = {item.name: item.total for item in data.inspection.classes}
-    many = len(data.samples) > tables.UNFOLDED_CLASSES
-    most = min(MOST_SAMPLES_OF_MANY if many else 99, max((len(strip) for strip in data.samples.values()), default=0))
-    while most > 1 and sum(len(one) for strip in data.samples.values() for one in strip[:most]) > SAMPLE_BYTES:
-        most -= 1
-    rows = [(name, total.get(name, 0), list(strip[:most])) for name, strip in data.samples.items() if strip]
-    if many:
-        place = {item.name: index for index, item in enumerate(tables.weakest_first(data.evaluation))}
-        rows.sort(key=lambda row: place.get(row[0], len(place)))
-    return tables.Folded(rows[: tables.UNFOLDED_CLASSES], rows[tables.UNFOLDED_CLASSES :])

@@ -3,19 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from graft.data.inspection import Inspection
-from graft.data.records import Manifest, Quarantined
 from graft.evaluation.records import ClassScore, Confusion, Evaluation
-from graft.report import advice, charts, findings, words
-from graft.report.data import ReportData
+from graft.report import charts, words
 
 MOST_MATRIX_CLASSES: Final = 24
 ROOMY_CLASSES: Final = 5  # up to here each cell has room for its share, and each column for its name
 MOST_CONFUSED: Final = 12
 FIRST_CLASSES: Final = 12  # of more than UNFOLDED_CLASSES, these are shown and the rest is folded
 UNFOLDED_CLASSES: Final = 24
-FIRST_FILES: Final = 8
-MOST_FILES: Final = 200  # in the fold
 MOST_PLAN_CHARACTERS: Final = 160
 SWATCHES: Final = (
     ("right", tuple((f"{share:.0%}", charts.right_shade(share)) for share in (0.5, 0.8, 0.95, 1.0))),
@@ -41,66 +36,6 @@ class Cell:
     shade: float
     deep: bool
     words: str
-
-
-def photos(data: ReportData) -> dict[str, Any]:
-    """Photos by class and split; of many classes the smallest come first."""
-    counts = findings.split_counts(data.manifest)
-    classes = list(data.inspection.classes)
-    sizes = [item.total for item in classes]
-    rows = list(zip(classes, sizes, strict=True))
-    smallest = sorted(rows, key=lambda row: row[1])[:FIRST_CLASSES] if len(rows) > UNFOLDED_CLASSES else rows
-    return {
-        "sentence": findings.data_sentence(data.manifest, data.evaluation.split),
-        "split": findings.split_sentence(data.manifest),
-        "parts": [split for split, n in counts.items() if n],
-        "counts": counts,
-        "rows": Folded(smallest, rows if len(smallest) < len(rows) else []),
-        "largest": max(sizes, default=0),
-        "sizes": _sizes(sizes),
-        "notes": [note for note in data.inspection.notes if " left out: " not in note],  # that has its own heading
-        "files": findings.file_facts(data.inspection),
-    }
-
-
-def _sizes(sizes: list[int]) -> str:
-    low, high = min(sizes, default=0), max(sizes, default=0)
-    if low == high:
-        return f"Every class has {words.counted(low, 'photo')}."
-    if not low:
-        return f"The largest class has {words.counted(high, 'photo')}, the smallest none."
-    ratio = high / low
-    times = f", {ratio:.1f} times as many" if ratio >= 1.1 else ""
-    return f"The smallest class has {words.counted(low, 'photo')}, the largest {words.count(high)}{times}."
-
-
-def quarantine(manifest: Manifest) -> dict[str, Any]:
-    """Files that were left out: how many for which reason, and the first of them by name."""
-    rows: list[Quarantined] = sorted(manifest.quarantined, key=lambda item: item.path)
-    return {
-        "n": len(rows),
-        "codes": findings.quarantine_by_code(manifest),
-        "rows": Folded(rows[:FIRST_FILES], rows[FIRST_FILES:MOST_FILES]),
-        "more": max(0, len(rows) - MOST_FILES),
-    }
-
-
-def duplicates(inspection: Inspection) -> dict[str, Any]:
-    """Groups of identical files, those that do harm first."""
-    groups = list(inspection.exact_duplicates)
-    rows = [
-        (group, advice.crosses_splits(group), advice.crosses_classes(group), sorted(set(group.classes)))
-        for group in groups
-    ]
-    rows.sort(key=lambda row: (not row[1], not row[2]))
-    return {
-        "n": len(groups),
-        "files": sum(len(group.paths) for group in groups),
-        "across_splits": sum(row[1] for row in rows),
-        "across_classes": sum(row[2] for row in rows),
-        "rows": rows[:FIRST_FILES],
-        "more": max(0, len(rows) - FIRST_FILES),
-    }
 
 
 def figures(evaluation: Evaluation) -> list[tuple[str, str, str]]:

@@ -1,16 +1,22 @@
 """The report in a few plain lines for a terminal, and the table of `graft inspect`."""
 
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from graft.data.inspection import ClassCount, DuplicateGroup, Inspection
+from graft.data.concerns import ClassCount, DuplicateGroup
+from graft.data.inspection import Inspection
 from graft.data.records import SPLITS
 from graft.report import advice, cautions, findings, words
 from graft.report.data import ReportData
+from graft.report.values import verdict
 
-MOST_CLASSES: Final = 60
+MOST_CLASSES: Final = 30
+FEW_CLASSES: Final = 12  # of more, the smallest
 MOST_FILES: Final = 10
+LINE_COLUMNS: Final = 100
+BAR_COLUMNS: Final = 24
 MOST_NAME_COLUMNS: Final = 40
 # Signs that a terminal with an old code page cannot show.
 _TYPEWRITTEN: Final = str.maketrans(
@@ -32,22 +38,51 @@ def summary_text(data: ReportData, *, report: str, bundle: str) -> str:
 
 
 def inspection_text(inspection: Inspection) -> str:
-    """What `graft inspect` prints: notes first, then photos by class and part, then facts about the files."""
-    origin = "splits as given" if inspection.split_origin == "given" else "splits made by Graft"
-    classes = words.counted(len(inspection.classes), "class", "classes")
-    blocks = [[f"{words.counted(inspection.n, 'photo')} in {classes}, {origin}"]]
-    if inspection.notes:
-        blocks.append([f"- {_typed(note)}" for note in inspection.notes])
-    blocks += [_class_table(inspection.classes), [_columns(findings.file_facts(inspection))]]
+    """What `graft inspect` prints: verdict, what to do about it, photos by class and part, facts about files."""
+    counted = words.counted(len(inspection.classes), "class", "classes")
+    blocks = [[f"{words.counted(inspection.n, 'photo')} in {counted}: {verdict(inspection)}"]]
+    blocks += [_concern_lines(inspection)]
+    origin = "as given" if inspection.split_origin == "given" else "made by Graft"
+    facts = [*findings.file_facts(inspection), ("Splits", origin)]
+    blocks += [_class_table(inspection.classes), [_columns(facts)]]
     if inspection.quarantined:
         files = [
             words.plain(f"  {item.path}: {item.code}, {item.reason}") for item in inspection.quarantined[:MOST_FILES]
         ]
         blocks.append(["Left out", *files, *_more(len(inspection.quarantined))])
-    if inspection.exact_duplicates:
-        groups = [f"  {_group(group)}" for group in inspection.exact_duplicates[:MOST_FILES]]
-        blocks.append(["Identical files", *groups, *_more(len(inspection.exact_duplicates))])
-    return "\n\n".join("\n".join(block) for block in blocks)
+    for heading, groups in (
+        ("Identical files", inspection.exact_duplicates),
+        ("Photos that look the same", inspection.near_duplicates),
+    ):
+        if groups:
+            worst = sorted(groups, key=lambda group: (not group.leaks, not group.conflicts))
+            lines = [f"  {_group(group)}" for group in worst[:MOST_FILES]]
+            blocks.append([heading, *lines, *_more(len(groups))])
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _concern_lines(inspection: Inspection) -> list[str]:
+    """Numbered what comes first, each with what to do; then a dash before each remark."""
+    first = [concern for concern in inspection.concerns if concern.first]
+    lines = []
+    for number, concern in enumerate(first, 1):
+        lines += _wrapped(concern.sentence, f"{number}. ") + _wrapped(concern.remedy, "   -> ")
+    for concern in inspection.concerns:
+        if not concern.first:
+            lines += _wrapped(concern.sentence, "- ")
+    return lines
+
+
+def _wrapped(text: str, mark: str) -> list[str]:
+    """A paragraph after its mark; a path stays in one piece."""
+    wrapper = textwrap.TextWrapper(
+        width=LINE_COLUMNS,
+        initial_indent=mark,
+        subsequent_indent=" " * len(mark),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapper.wrap(_typed(text))
 
 
 def _score_rows(data: ReportData) -> list[tuple[str, str]]:
@@ -89,15 +124,26 @@ def _caution_rows(data: ReportData) -> list[tuple[str, str]]:
 def _class_table(classes: Sequence[ClassCount]) -> list[str]:
     """One line for each class; of very many, the smallest."""
     parts = [split for split in SPLITS if any(getattr(item, split) for item in classes)]
-    shown = classes if len(classes) <= MOST_CLASSES else sorted(classes, key=lambda item: item.total)[:MOST_CLASSES]
+    smallest = sorted(classes, key=lambda item: item.total)[:FEW_CLASSES]
+    shown = classes if len(classes) <= MOST_CLASSES else smallest
     rows = [(_name(item.name), [*(getattr(item, part) for part in parts), item.total]) for item in shown]
     rows.append(("all", [sum(getattr(item, part) for item in classes) for part in (*parts, "total")]))
     cells = [["class", *parts, "all"], *([name, *map(words.count, numbers)] for name, numbers in rows)]
     widths = [max(_width(cell) for cell in column) for column in zip(*cells, strict=True)]
-    lines = [_padded(first, widths[0]) + _right(rest, widths[1:]) for first, *rest in cells]
+    largest = max((item.total for item in shown), default=0)
+    bars = ["", *(_bar(item.total, largest) for item in shown), ""]
+    lines = [
+        (_padded(first, widths[0]) + _right(rest, widths[1:]) + f"  {bar}").rstrip()
+        for (first, *rest), bar in zip(cells, bars, strict=True)
+    ]
     if len(shown) < len(classes):
         lines.insert(-1, f"... and {words.count(len(classes) - len(shown))} larger classes")
     return lines
+
+
+def _bar(number: int, largest: int) -> str:
+    """A bar of signs that every terminal has; what is not nothing has at least one."""
+    return "#" * (max(1, round(BAR_COLUMNS * number / largest)) if number else 0)
 
 
 def _right(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -105,8 +151,8 @@ def _right(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _group(group: DuplicateGroup) -> str:
-    harm = " (in two splits)" if advice.crosses_splits(group) else ""
-    harm += " (in two classes)" if advice.crosses_classes(group) else ""
+    harm = " (in two splits)" if group.leaks else ""
+    harm += " (in two classes)" if group.conflicts else ""
     more = f" and {len(group.paths) - 3} more" if len(group.paths) > 3 else ""
     return words.plain(f"{', '.join(group.paths[:3])}{more}{harm}")
 
@@ -122,7 +168,11 @@ def _columns(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _name(name: str) -> str:
-    return words.shortened(words.plain(name), MOST_NAME_COLUMNS).replace("…", "~")
+    text = words.plain(name)
+    most = MOST_NAME_COLUMNS
+    while _width(name := words.shortened(text, most)) > MOST_NAME_COLUMNS:
+        most -= 1  # wide signs take two columns
+    return name.replace("…", "~")
 
 
 def _typed(line: str) -> str:

@@ -94,8 +94,7 @@ def train_probe(
     table: TapTable, labels: np.ndarray, rows: Rows, *, classes: int, plan: Plan, progress: Progress
 ) -> ProbeResult:
     """Choose and fit the head. `labels` has one class index for each row of the table, in [0, classes)."""
-    counts = _class_counts(labels, rows, classes)
-    task = _Task(table, labels, classes, rows, plan, "balanced" if counts.max() > IMBALANCE * counts.min() else None)
+    task = _task(table, labels, rows, classes, plan)
     scores, profile = _compare_depths(task, progress)
     last_tap = (len(plan.taps) - 1, len(plan.taps))
     with progress.stage("Fitting the head", total=3, unit="steps") as stage:
@@ -106,6 +105,20 @@ def train_probe(
         result = _finish(task, best, last, profile, scores)
         stage.advance()
     return result
+
+
+def fit_probe(table: TapTable, labels: np.ndarray, rows: Rows, *, classes: int, plan: Plan) -> LinearClassifier:
+    """The classifier of `train_probe` alone: chosen and fitted the same way, without profile and comparison."""
+    task = _task(table, labels, rows, classes, plan)
+    runs = [(run, plan.shrinkages) for run in runs_of_taps(plan.widths, max_width=plan.max_width)]
+    scores = [score for scores in score_in_threads(_kernels(task), runs, threads=plan.threads) for score in scores]
+    best = _tune(task, _best(scores))
+    return _refit(task, best) if _refits(task) else best.classifier
+
+
+def _task(table: TapTable, labels: np.ndarray, rows: Rows, classes: int, plan: Plan) -> _Task:
+    counts = _class_counts(labels, rows, classes)
+    return _Task(table, labels, classes, rows, plan, "balanced" if counts.max() > IMBALANCE * counts.min() else None)
 
 
 def _class_counts(labels: np.ndarray, rows: Rows, classes: int) -> np.ndarray:
@@ -194,7 +207,7 @@ def _out_of_fold(task: _Task, run: RidgeScore) -> list[np.ndarray]:
     """
     rows, labels = task.rows.train, task.labels[task.rows.train]
     logits = [np.zeros((len(rows), task.classes), np.float32) for _ in task.plan.strengths]
-    folds = _folds(labels, task.rows.groups_of(rows), task.plan.seed)
+    folds = fold_numbers(labels, task.rows.groups_of(rows), task.plan.seed)
     for fold in range(folds.max() + 1):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         present, local = np.unique(labels[inside], return_inverse=True)
@@ -218,7 +231,7 @@ def _spread(fit: Fit, features: np.ndarray, present: np.ndarray, classes: int) -
     return logits
 
 
-def _folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+def fold_numbers(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """A fold number for each row; groups stay whole, the classes are dealt out evenly, in a seeded order."""
     _, firsts, member = np.unique(groups, return_index=True, return_inverse=True)
     order = stream(seed, "folds").permutation(len(firsts))
@@ -271,10 +284,14 @@ def _refit(task: _Task, candidate: _Candidate) -> LinearClassifier:
     return _classifier(task, run, whitening, fit, candidate.classifier.temperature)
 
 
+def _refits(task: _Task) -> bool:
+    return task.plan.refit and len(task.rows.validation) > 0
+
+
 def _finish(
     task: _Task, best: _Candidate, last: _Candidate, profile: tuple[Depth, ...], scores: Sequence[RidgeScore]
 ) -> ProbeResult:
-    refit = task.plan.refit and len(task.rows.validation) > 0
+    refit = _refits(task)
     classifier = _refit(task, best) if refit else best.classifier
     last_layer = _refit(task, last) if refit else last.classifier
     truth = task.labels[task.rows.validation]

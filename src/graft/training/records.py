@@ -8,6 +8,7 @@ from annotated_types import Ge
 
 from graft.backbones.records import Preprocessing
 from graft.core.records import record
+from graft.data.records import Duplicates, ImageRules
 from graft.evaluation.records import Score
 from graft.features.records import Precision
 
@@ -45,6 +46,8 @@ class Plan:
     binary_units: Literal[1, 2] = 1
     seed: int
     threads: int
+    rules: ImageRules = ImageRules()  # what photos may be, and how they were read
+    duplicates: Duplicates = "near"  # which copies were kept in one split
 
 
 @record

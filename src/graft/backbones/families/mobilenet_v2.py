@@ -1,19 +1,21 @@
 """MobileNetV2: inverted residual blocks with linear bottlenecks, in six widths (alpha)."""
 
+from graft.backbones.families.measured import CUT_COUNTS, MULTIPLY_ADDS
 from graft.backbones.families.preprocessings import SYMMETRIC
 from graft.backbones.records import BackboneRecord, WeightsSource
 
 BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
 LICENCE = "Apache-2.0 (code of Keras and weights published by Google)"
 
-# alpha: (parameters, parameters with top)
+# alpha: (parameters, parameters with top, top-1 accuracy: Keras states that of width 1 on its own validation, the
+# others come with the checkpoints that its files were made from)
 VARIANTS = {
-    0.35: (410_208, 1_691_208),
-    0.5: (706_224, 1_987_224),
-    0.75: (1_382_064, 2_663_064),
-    1.0: (2_257_984, 3_538_984),
-    1.3: (3_766_048, 5_431_048),
-    1.4: (4_363_712, 6_156_712),
+    0.35: (410_208, 1_691_208, 0.603),
+    0.5: (706_224, 1_987_224, 0.654),
+    0.75: (1_382_064, 2_663_064, 0.698),
+    1.0: (2_257_984, 3_538_984, 0.713),
+    1.3: (3_766_048, 5_431_048, 0.744),
+    1.4: (4_363_712, 6_156_712, 0.750),
 }
 
 # Channels at the end of blocks 0..16, for alpha 1, and of the last convolution.
@@ -36,12 +38,13 @@ def _tap(block: int) -> str:
 
 
 def _record(alpha: float) -> BackboneRecord:
-    parameters, with_top = VARIANTS[alpha]
+    parameters, with_top, top1 = VARIANTS[alpha]
     last = rounded_channels(LAST_CHANNELS * alpha) if alpha > 1 else LAST_CHANNELS
+    name = f"mobilenet_v2_{alpha}"
     stem = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224"
     files = (f"{stem}_no_top.h5", f"{stem}.h5")
     return BackboneRecord(
-        name=f"mobilenet_v2_{alpha}",
+        name=name,
         family="mobilenet_v2",
         title=f"MobileNetV2 {alpha}",
         constructor="mobilenet_v2",
@@ -53,6 +56,9 @@ def _record(alpha: float) -> BackboneRecord:
         width=last,
         taps=(*(_tap(block) for block in range(17)), "out_relu"),
         tap_widths=(*(rounded_channels(int(channels * alpha)) for channels in CHANNELS), last),
+        imagenet_top1=top1,
+        multiply_adds=MULTIPLY_ADDS.get(name),
+        cut_count=CUT_COUNTS.get(name),
         licence=LICENCE,
         paper="Sandler et al. 2018, MobileNetV2, arXiv 1801.04381",
         # The publisher states no hash for these files.

@@ -1,5 +1,6 @@
 """sprout: the small residual network that ships with Graft, weights included."""
 
+from graft.backbones.families.measured import CUT_COUNTS, MULTIPLY_ADDS
 from graft.backbones.families.preprocessings import UNCHANGED
 from graft.backbones.records import BackboneRecord, WeightsSource
 
@@ -23,6 +24,8 @@ RECORDS = (
         width=512,
         taps=("s1_out", "s2_down_relu", "s2_a_relu", "s2_out", "s3_down_relu", "s3_a_relu", "s3_out", "head_relu"),
         tap_widths=(64, 128, 128, 128, 256, 256, 256, 512),
+        multiply_adds=MULTIPLY_ADDS.get(NAME),
+        cut_count=CUT_COUNTS.get(NAME),
         licence=LICENCE,
         paper="none: trained for Graft",
         weights=(

@@ -1,10 +1,12 @@
 """VGG16 and VGG19: plain stacks of 3x3 convolutions."""
 
+from graft.backbones.families.measured import CUT_COUNTS, MULTIPLY_ADDS
 from graft.backbones.families.preprocessings import CAFFE
 from graft.backbones.records import BackboneRecord, WeightsSource
 
 BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 WEIGHTS_LICENCE = "CC BY 4.0 (Visual Geometry Group, University of Oxford)"
+TOP1 = 0.713  # of both
 CHANNELS = (64, 128, 256, 512, 512)  # of the five blocks
 
 # depth: (convolutions in each block, parameters, with top, MD5 of the file without top, and with)
@@ -40,7 +42,7 @@ def _record(depth: int) -> BackboneRecord:
     convolutions = [(block, number) for block, count in enumerate(per_block, 1) for number in range(1, count + 1)]
     return BackboneRecord(
         name=name,
-        family=name,
+        family="vgg",
         title=f"VGG{depth}",
         constructor=name,
         side_pixels=224,
@@ -50,6 +52,9 @@ def _record(depth: int) -> BackboneRecord:
         width=CHANNELS[-1],
         taps=tuple(f"block{block}_conv{number}" for block, number in convolutions),
         tap_widths=tuple(CHANNELS[block - 1] for block, _ in convolutions),
+        imagenet_top1=TOP1,
+        multiply_adds=MULTIPLY_ADDS.get(name),
+        cut_count=CUT_COUNTS.get(name),
         licence=f"Apache-2.0 (code of Keras); weights {WEIGHTS_LICENCE}",
         paper="Simonyan and Zisserman 2014, Very Deep Convolutional Networks, arXiv 1409.1556",
         weights=_weights(name, *md5),

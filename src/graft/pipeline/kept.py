@@ -1,0 +1,211 @@
+"""What lies in the cache: each thing that is kept, how large, when it was last used, whether it is still what it was.
+
+Everything but imported weights can be made again. A thing goes only where no running process can miss it: activations
+and compiled forms are made again by whoever finds them gone; weights and unpacked archives stay while another process
+works, or where they were used a moment ago.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from graft.backbones import layers
+from graft.core.errors import BadInput, GraftError, ResourceProblem
+from graft.core.files import Lock, remove_file, remove_tree
+from graft.core.records import from_json
+from graft.core.tensors import read_tensors, tensors_sha256
+from graft.data.archives import WHOLE, is_whole
+from graft.data.scan import ScanMemory
+from graft.evaluation.ranking import Ranking
+from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE, stored_form
+from graft.features.store import SUFFIX, shard_problem
+
+RECENT_SECONDS = 600.0  # far longer than from finding a thing to holding on to it
+ALIVE = ".lock"  # in a scratch folder: held while its process works
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that is kept: a file, or a folder with several."""
+
+    kind: str
+    path: Path
+    size_bytes: int
+    used_seconds: float  # since the epoch
+
+    def problem(self) -> str:
+        """What is damaged about it; empty where nothing is."""
+        check = CHECKS.get(self.kind)
+        return check(self.path) if check else ""
+
+    def remove(self) -> bool:
+        """Whether it is gone now. False where it is in use."""
+        try:
+            REMOVERS.get(self.kind, remove_tree)(self.path)
+        except ResourceProblem:
+            return False  # somebody has it open (Windows), holds its lock, or the cache is not ours to change
+        return True
+
+
+def items(cache: Path, kinds: Iterable[str] | None = None) -> Iterator[Item]:
+    """Everything in the cache, kind by kind; or some kinds only."""
+    for kind in PLACES if kinds is None else kinds:
+        for path in sorted(PLACES[kind](cache)):
+            if item := _item(kind, path):
+                yield item
+
+
+def is_alive(scratch: Path) -> bool:
+    """Whether the process that made this scratch folder still works."""
+    if not (scratch / ALIVE).exists():
+        return False
+    lock = Lock(scratch / ALIVE, wait_seconds=0.0)
+    try:
+        lock.acquire()
+    except ResourceProblem as error:
+        return error.code == "locked"
+    lock.release()
+    return False
+
+
+def others_work(cache: Path) -> bool:
+    """Whether another process reads photos or trains now."""
+    return any(is_alive(folder) for folder in cache.glob("scratch/*") if folder.is_dir())
+
+
+def is_recent(item: Item) -> bool:
+    """Whether it was used a moment ago, maybe by a process that goes on using it."""
+    return time.time() - item.used_seconds < RECENT_SECONDS
+
+
+def trim(cache: Path, cap_bytes: int) -> int:
+    """Keep compiled forms and unpacked archives together under the cap; returns how many went, the oldest first."""
+    found = sorted(items(cache, ("compiled", "archives")), key=lambda item: item.used_seconds)
+    excess = sum(item.size_bytes for item in found) - cap_bytes
+    removed = 0
+    for item in found:
+        if excess <= 0 or is_recent(item):
+            break
+        if not (item.kind == "archives" and others_work(cache)) and item.remove():
+            excess -= item.size_bytes
+            removed += 1
+    return removed
+
+
+def _item(kind: str, path: Path) -> Item | None:
+    size, used = 0, 0.0
+    try:
+        for file in _files(path):
+            facts = file.lstat()
+            size += facts.st_size
+            # an unpacked archive's files bear one fixed time: its folder tells when it was used
+            used = max(used, facts.st_mtime) if kind != "archives" else path.stat().st_mtime
+    except OSError:
+        return None  # it went away meanwhile
+    return Item(kind, path, size, used) if used else None
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir() or path.is_symlink():
+        yield path
+        return
+    for place, _, names in os.walk(path):
+        yield from (Path(place, name) for name in names if name not in ("lock", ALIVE))
+
+
+def _other(cache: Path) -> Iterator[Path]:
+    known = {"store", "compiled", "weights", "scan", "archives", "layers", "rankings", "scratch"}
+    if cache.is_dir():
+        yield from (path for path in cache.iterdir() if path.name not in known)
+
+
+PLACES: Mapping[str, Callable[[Path], Iterator[Path]]] = MappingProxyType(
+    {
+        "activations": lambda cache: cache.glob(f"store/*/*/*{SUFFIX}"),
+        "compiled": lambda cache: cache.glob("compiled/*"),
+        "weights": lambda cache: cache.glob("weights/*.safetensors"),
+        "scans": lambda cache: cache.glob("scan/scans/*.json"),
+        "archives": lambda cache: cache.glob("archives/*"),
+        "tables": lambda cache: (path for name in ("layers", "rankings") for path in cache.glob(f"{name}/*.json")),
+        "scratch": lambda cache: cache.glob("scratch/*"),
+        "other": _other,
+    }
+)
+
+
+def _record_problem(cls: type[object]) -> Callable[[Path], str]:
+    def check(path: Path) -> str:
+        return _told(lambda: from_json(cls, path.read_bytes(), source=path.name))
+
+    return check
+
+
+def _table_problem(path: Path) -> str:
+    return _record_problem(layers.LayerTable if path.parent.name == layers.FOLDER else Ranking)(path)
+
+
+def _weights_problem(path: Path) -> str:
+    def read() -> None:
+        with read_tensors(path) as file:
+            if tensors_sha256(file.tensors) != file.metadata.get("tensors_sha256"):
+                raise BadInput(f"{path.name} does not match its hash.")
+
+    return _told(read)
+
+
+def _archive_problem(path: Path) -> str:
+    there = (path / WHOLE).exists()
+    return "" if not there or is_whole(path / WHOLE, path.name) else "its files are not those that were unpacked"
+
+
+def _told(read: Callable[[], object]) -> str:
+    """What went wrong while reading; a thing that is gone has no damage."""
+    try:
+        read()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    except GraftError as error:
+        return "" if error.code == "not_found" else error.message
+    return ""
+
+
+CHECKS: Mapping[str, Callable[[Path], str]] = MappingProxyType(
+    {
+        "activations": shard_problem,
+        "compiled": lambda path: stored_form(path, path.name)[1],
+        "weights": _weights_problem,
+        "scans": _record_problem(ScanMemory),
+        "archives": _archive_problem,
+        "tables": _table_problem,
+    }
+)
+
+
+def _remove_compiled(folder: Path) -> None:
+    """The record first: without it the form does not exist. The lock stays, for others may wait for it."""
+    with Lock(folder / "lock", wait_seconds=0.0):
+        for name in (RECORD_FILE, GRAPH_FILE, CONSTANTS_FILE):
+            remove_file(folder / name)
+
+
+def _remove_archive(place: Path) -> None:
+    with Lock(place / "lock", wait_seconds=0.0):
+        remove_tree(place / WHOLE)
+
+
+def _remove_scratch(folder: Path) -> None:
+    if is_alive(folder):
+        raise ResourceProblem(f"{folder} must not be in use.", code="locked")
+    with suppress(FileNotFoundError):
+        remove_tree(folder)
+
+
+REMOVERS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
+    {"compiled": _remove_compiled, "archives": _remove_archive, "scratch": _remove_scratch}
+)

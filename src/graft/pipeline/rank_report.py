@@ -1,0 +1,60 @@
+"""What a ranking leaves: its page, and the command that follows."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from graft.core import machine
+from graft.core.errors import BadInput
+from graft.core.files import make_directory, write_atomic
+from graft.core.records import to_value
+from graft.evaluation.ranking import Ranking
+from graft.pipeline.choosing import all_here
+from graft.pipeline.options import TrainOptions
+from graft.pipeline.reporting import quoted
+from graft.report.rank_page import RankPage, render_ranking
+
+
+def write_rank_page(path: Path, ranking: Ranking, options: TrainOptions) -> Path:
+    """Write the page; an earlier one is replaced, anything that is no page is left alone (`BadInput`)."""
+    check_page(path)
+    page = RankPage(
+        name=Path(options.data).resolve().name,
+        created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        command=options.command,
+        next_command=train_command(ranking, options),
+        ranking=ranking,
+        versions=machine.versions(),
+        machine=machine.facts(),
+    )
+    make_directory(path.parent)
+    write_atomic(path, render_ranking(page).encode(), writer="report")
+    return path
+
+
+def check_page(path: Path) -> None:
+    """Refuse a place for the page that would overwrite something else; asked before anything is computed."""
+    if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
+        raise BadInput(f"The page must be a file that ends in .html, got {path}.", hint="For example: -o rank.html.")
+
+
+def train_command(ranking: Ranking, options: TrainOptions) -> str:
+    """What to type to train with the recommended backbone on the same photos."""
+    entry = ranking.entry(ranking.recommended)
+    words = ["graft", "train", options.data, "--backbone", entry.backbone]
+    files = {
+        weights.sha256: weights.path
+        for record, weights in all_here(machine.cache_directory())
+        if record.name == entry.backbone
+    }
+    if len(files) > 1:
+        words += ["--weights", str(files[entry.weights_sha256])]
+    for name in ("image_size", "seed", "split", "precision"):
+        if getattr(options, name) != getattr(TrainOptions(data=""), name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    return " ".join(map(quoted, words))
+
+
+def ranking_value(ranking: Ranking, page: Path | None, command: str) -> dict[str, Any]:
+    """The ranking for programs."""
+    return {**to_value(ranking), "page": str(page) if page else None, "next": command}
