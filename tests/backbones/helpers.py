@@ -42,7 +42,7 @@ OWN_CONSTRUCTIONS = {
 
 # Variance that a layer with random kernels adds, so that the last layer still tells one image from another: gates and
 # ReLUs damp it, additions raise it.
-GAINS = {"efficientnet": 2.1, "mobilenet_": 2.2}
+GAINS = {"efficientnetb": 2.1, "mobilenet_": 2.2}
 
 # Networks that take pixels as they are, by the names of the models.
 UNSCALED = ("efficientnet", "sprout", "MobileNetV3", "convnext")

@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.cli import main as entry
-from graft.cli import signals
-from graft.cli.main import main
-from graft.cli.signals import Stopped, stoppable
+from graft.cli.signals import stoppable
 from graft.core.files import STRAY_PATTERN
 from tests.pipeline.conftest import write_photos
 
@@ -22,31 +19,57 @@ SECONDS_TO_END = 10.0  # what is promised
 SECONDS_TO_BEGIN = 120.0
 
 
-@posix_only
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_an_exception_and_handlers_come_back(number: int) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(Stopped) as caught, stoppable():
-        os.kill(os.getpid(), number)
-        time.sleep(5)
-    assert caught.value.status == 128 + number
-    assert signal.getsignal(number) is before
-
-
-@posix_only
-def test_the_second_signal_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def leave(status: int) -> None:
-        raise SystemExit(status)  # the genuine one does not come back either
-
-    monkeypatch.setattr(signals.os, "_exit", leave)
+FIRST = """
+import os, signal, sys, time
+from graft.cli.signals import Stopped, stoppable
+number = int(sys.argv[1])
+before = signal.getsignal(number)
+try:
     with stoppable():
-        with pytest.raises(Stopped):
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
-        with pytest.raises(SystemExit) as caught:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(5)
-    assert caught.value.code == 130
+        os.kill(os.getpid(), number)
+        time.sleep(20)
+except Stopped as stopped:
+    print(stopped.status, signal.getsignal(number) is before)
+"""
+SECOND = """
+import os, signal, time
+from graft.cli.signals import Stopped, stoppable
+with stoppable():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20)
+    except Stopped:
+        print("stopped", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(20)
+"""
+COMMAND = """
+import os, sys, time
+from graft.cli import main as entry
+def dispatch(words, console):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    time.sleep(20)
+    return 0
+entry.dispatch = dispatch
+sys.exit(entry.main(["train", "photos"]))
+"""
+
+
+def in_a_process(script: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Signals are for processes: one that went astray here would end the whole suite."""
+    return subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=60)
+
+
+@posix_only
+@pytest.mark.parametrize("number", [int(signal.SIGINT), int(signal.SIGTERM)])
+def test_the_first_signal_is_an_exception_and_handlers_come_back(number: int) -> None:
+    assert in_a_process(FIRST, str(number)).stdout == f"{128 + number} True\n"
+
+
+@posix_only
+def test_the_second_signal_ends_the_process() -> None:
+    ended = in_a_process(SECOND)
+    assert (ended.stdout, ended.returncode) == ("stopped\n", 130)
 
 
 def test_other_threads_are_left_alone() -> None:
@@ -64,18 +87,11 @@ def test_other_threads_are_left_alone() -> None:
 
 
 @posix_only
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_exit_status_says_which(
-    number: int, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def dispatch(words: object, console: object) -> int:
-        os.kill(os.getpid(), number)
-        time.sleep(5)
-        return 0
-
-    monkeypatch.setattr(entry, "dispatch", dispatch)
-    assert main(["train", "photos"]) == status
-    assert capsys.readouterr().err.startswith("Interrupted. Run the same command again")
+@pytest.mark.parametrize(("number", "status"), [(int(signal.SIGINT), 130), (int(signal.SIGTERM), 143)])
+def test_the_exit_status_says_which(number: int, status: int) -> None:
+    ended = in_a_process(COMMAND, str(number))
+    assert ended.returncode == status
+    assert ended.stderr.startswith("Interrupted. Run the same command again")
 
 
 def begin(photos: Path, run: Path, cache: Path) -> "subprocess.Popen[str]":

@@ -10,6 +10,7 @@ import pytest
 
 from graft.core.files import CRASH_EXIT_STATUS, CRASH_POINTS, STRAY_PATTERN
 from tests.crash.caches import CACHES
+from tests.crash.faults import let_leases_pass
 from tests.data.folders import make_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +78,7 @@ def test_a_crash_leaves_nothing_or_all(
     assert status == CRASH_EXIT_STATUS or (status in (2, 3) and "status 137" in json.loads(told)["message"]), told
     found = kept(cache, row)
     assert all(whole[name] == content for name, content in found.items())
+    let_leases_pass(cache)
     assert write(row, photos, cache) == (0, "")
     assert kept(cache, row) == whole
     assert strays(cache) == [], "what the killed process left was not swept"

@@ -19,6 +19,7 @@ import pytest
 
 from graft.core.files import STRAY_PATTERN
 from graft.core.randomness import stream
+from tests.crash.faults import let_leases_pass
 from tests.pipeline.conftest import write_photos
 
 TRIALS = 50
@@ -91,6 +92,7 @@ class Trial:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             self.landed.append(self.stage(began))
+            let_leases_pass(self.place)
         else:
             _, told = process.communicate()
             assert process.returncode == 0, told.decode()
@@ -100,7 +102,8 @@ class Trial:
         written = {path.name for path in self.run.glob("*") if path.stat().st_mtime >= began}
         stage = next((stage for name, stage in STAGES if name in written), "start or scan")
         shards = [path for path in self.cache.glob("store/*/*/*.safetensors") if path.stat().st_mtime >= began]
-        compiling = list(self.cache.glob(f"compiled/*/{STRAY_PATTERN}/*"))
+        locked = self.cache.glob(f"compiled/*/{STRAY_PATTERN}")  # the lock's, then also unfinished files
+        compiling = any(path.stat().st_mtime >= began for path in locked)
         if stage == "features or head":
             stage = "compiling" if compiling else "head" if shards else "features"
         return stage

@@ -21,12 +21,12 @@ PIXELS = worker.probe_pixels(SIDE)
 def converted(program, weights, folder):
     """The graph as the conversion leaves it: unrepaired, its results not named."""
     path = folder / "converted.xml"
-    worker.convert(program, find(program.backbone), weights, path)
+    worker.convert(program, weights, path)
     return import_openvino().Core().read_model(str(path))
 
 
 def reference(program, weights):
-    return worker.reference_outputs(program, find(program.backbone), weights, worker.probe_pixels(program.side_pixels))
+    return worker.reference_outputs(program, weights, worker.probe_pixels(program.side_pixels))
 
 
 def run(graph, pixels):

@@ -61,7 +61,11 @@ def _add_options(words: Parser) -> None:
     often.add_argument(
         "--split", metavar="A/B/C", help="training/validation/test, as percentages or counts (default: 70/15/15)"
     )
-    often.add_argument("--split-from", metavar="RUN", help="keep the splits of an earlier run's photos, and put new copies of them there")
+    often.add_argument(
+        "--split-from",
+        metavar="RUN",
+        help="keep the splits of an earlier run's photos, and put new copies of them there",
+    )
     often.add_argument(
         "--image-size", metavar="N", type=whole_number(8), help="side in pixels (default: the backbone's)"
     )

@@ -159,11 +159,8 @@ def temporary_path(directory: Path) -> Path:
 
     Host, process and a random number: process numbers alone collide between hosts that share a disk.
     """
-    return directory / f".graft-{_host()}-{os.getpid()}-{os.urandom(8).hex()}.tmp"
-
-
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "", platform.node())[:40]
+    host = re.sub(r"[^A-Za-z0-9-]", "", platform.node())[:40]
+    return directory / f".graft-{host}-{os.getpid()}-{os.urandom(8).hex()}.tmp"
 
 
 def make_directory(path: Path) -> None:
@@ -210,9 +207,8 @@ def remove_tree(path: Path) -> None:
 def sweep_stray(directory: Path, older_than_seconds: float) -> int:
     """Remove what crashed writers left in `directory` and return how many were removed.
 
-    Only temporary files and folders are touched whose last change is older than `older_than_seconds` (the lease of the
-    lock that guards the place), or whose writer was a process of this host that has ended: another one may belong to a
-    living writer.
+    Only temporary files and folders whose last change is older than `older_than_seconds` (the lease of the lock that
+    guards the place) are touched: a younger one may belong to a living writer.
     """
     removed = 0
     for path in sorted(directory.glob(STRAY_PATTERN)):
@@ -220,27 +216,13 @@ def sweep_stray(directory: Path, older_than_seconds: float) -> int:
             age_seconds = time.time() - path.lstat().st_mtime
         except FileNotFoundError:
             continue  # its writer has just renamed it
-        if age_seconds > older_than_seconds or _writer_ended(path.name):
+        if age_seconds > older_than_seconds:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 remove_file(path)
             removed += not os.path.lexists(path)
     return removed
-
-
-def _writer_ended(name: str) -> bool:
-    """Whether a temporary name is of a process of this host that is no more; False where that cannot be known."""
-    host, _, process = name.removeprefix(".graft-").rpartition("-")[0].rpartition("-")
-    if WINDOWS or host != _host() or not process.isdecimal():
-        return False  # on Windows, os.kill would end the process instead of asking for it
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False  # another user's
-    return False
 
 
 def free_bytes(path: Path) -> int:

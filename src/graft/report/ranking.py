@@ -99,7 +99,7 @@ def method(ranking: Ranking) -> list[tuple[str, str]]:
             "Photos/s",
             f"{words.count(ranking.timed_photos)} photos that lay decoded in memory, through the network with all its "
             f"depths, in {ranking.precision} on {words.counted(ranking.threads, 'thread')}; every backbone in turn, "
-            "there and back twice, the quickest pass counts. Decoding comes on top and is the same for all of one size. "
+            "there and back twice, the quickest pass counts. Decoding comes on top, the same for all of one size. "
             f"Speeds within {1 - EQUALLY_FAST:.0%} of each other count as equal.",
         ),
         ("MB", "About the size of the classifier file: the backbone's weights, the head, the golden examples."),
