@@ -23,7 +23,7 @@ from sides import POLL_SECONDS, SHARED, anonymous_bytes, table
 
 from graft.core import machine
 from graft.core.progress import SilentProgress, Stage
-from graft.data.duplicates import Groups, find_near
+from graft.data.duplicates.search import Groups, find_near
 from graft.data.images import decode
 from graft.data.records import ImageRules
 from graft.data.scan import Scan, scan

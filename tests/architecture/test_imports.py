@@ -46,7 +46,7 @@ LIBRARIES = {
     "scipy": Rule(inside=("evaluation", "training")),
     "sklearn": Rule(inside=("evaluation", "training", "data.sample"), at_load=("training.head", "pipeline.estimator")),
     "tensorflow": Rule(inside=("training",)),
-    "threadpoolctl": Rule(inside=("data.duplicates", "training")),
+    "threadpoolctl": Rule(inside=("data.duplicates.search", "training")),
 }
 
 

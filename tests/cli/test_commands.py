@@ -12,7 +12,7 @@ from graft.cli import train as train_command
 from graft.cli.main import main
 from graft.core.progress import SilentProgress
 from graft.core.records import record
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import ImageFacts, Manifest, Photo, Quarantined
 from graft.evaluation.records import ClassScore, Confusion, Evaluation, ReliabilityBin, Score
 

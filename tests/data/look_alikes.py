@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from graft.core.progress import SilentProgress
-from graft.data.duplicates import find_near
+from graft.data.duplicates.search import find_near
 from graft.data.scan import Scan
 from tests.data.folders import scanned
 

@@ -17,8 +17,8 @@ from graft.core import folders
 from graft.core.errors import BadInput, IntegrityProblem, ResourceProblem
 from graft.core.files import CRASH_EXIT_STATUS
 from graft.core.progress import SilentProgress
-from graft.data import archives
-from graft.data.archives import FILES, RECORD, WHOLE, find_unpacked, is_archive, plain_name, unpack
+from graft.data.archives import unpacking as archives
+from graft.data.archives.unpacking import FILES, RECORD, WHOLE, find_unpacked, is_archive, plain_name, unpack
 from graft.data.sources import read_source
 from tests.data.folders import make_folder, photo_bytes
 
@@ -301,7 +301,7 @@ def test_too_little_room_is_told_before_anything_is_written(
 def child(archive: Path, cache: Path, **environment: str) -> "subprocess.Popen[str]":
     code = (
         "import sys; from pathlib import Path; from graft.core.progress import SilentProgress;"
-        "from graft.data.archives import unpack;"
+        "from graft.data.archives.unpacking import unpack;"
         "print(unpack(Path(sys.argv[1]), Path(sys.argv[2]), progress=SilentProgress()).root)"
     )
     paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from graft.core.progress import SilentProgress, SilentStage
-from graft.data import duplicates
-from graft.data.duplicates import BANDS, CLOSE_DISTANCE, Groups, NearPair, find_near, limit, tighten
+from graft.data.duplicates import search as duplicates
+from graft.data.duplicates.search import BANDS, CLOSE_DISTANCE, Groups, NearPair, find_near, limit, tighten
 from graft.data.images import decode
 from graft.data.scan import Scan
 from tests.data.folders import RULES

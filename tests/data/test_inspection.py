@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from graft.core.records import from_json, to_json
-from graft.data.concerns import ClassCount
-from graft.data.inspection import Inspection, inspect_manifest
+from graft.data.inspection.concerns import ClassCount
+from graft.data.inspection.summary import Inspection, inspect_manifest
 from tests.data.folders import make_folder, manifest_of, photo_bytes
 from tests.hostile.image_kinds import deep_picture, deep_png
 

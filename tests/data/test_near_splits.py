@@ -14,7 +14,7 @@ from PIL import Image
 
 from graft.core.progress import SilentProgress
 from graft.core.records import from_json, to_json
-from graft.data.duplicates import NearPair, find_near
+from graft.data.duplicates.search import NearPair, find_near
 from graft.data.manifest import build_manifest
 from graft.data.records import SPLITS, ImageFacts, Manifest, Split
 from graft.data.scan import Scan, Scanned

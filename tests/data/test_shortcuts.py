@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from graft.data.inspection.shortcuts import _independence, _tail, find_shortcuts
 from graft.data.records import ImageFacts, Manifest, Photo
-from graft.data.shortcuts import _independence, _tail, find_shortcuts
 
 
 def make_manifest(labels: np.ndarray, facts: list[ImageFacts]) -> Manifest:

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from graft.backbones.catalogue import find
 from graft.backbones.records import Preprocessing
 from graft.core.errors import IntegrityProblem, ResourceProblem
 from graft.core.telemetry import import_openvino
 from graft.core.tensors import read_tensors, tensors_sha256, write_tensors
 from graft.features import compile_worker as worker
+from graft.features.compiled import described
 from graft.features.forms import form_key, stored_form
 from graft.features.records import Output
 from tests.features.samples import OUTPUTS, SIDE, random_program, sprout
@@ -130,7 +130,7 @@ def job(program, weights, folder):
     folder.mkdir(exist_ok=True)
     return {
         "program": to_value(program),
-        "weights": {"path": str(weights.path), "prefix": weights.prefix, "sha256": weights.sha256},
+        **described(program, weights),
         "folder": str(folder),
         "key": form_key(program),
     }

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from graft.cli.main import main
 from graft.core.errors import BadInput
 from graft.core.progress import SilentProgress
-from graft.data import archive_members, archives
-from graft.data.archive_members import name_problem, path_of
+from graft.data.archives import members as archive_members
+from graft.data.archives import unpacking as archives
+from graft.data.archives.members import name_problem, path_of
 from tests.hostile.archive_attacks import GOOD, Line, attacks, good_archives, tar_of, zip_of
 
 ATTACKS = {name: (build, named) for name, build, named in attacks()}

@@ -11,7 +11,7 @@ import pytest
 from graft.core.errors import IntegrityProblem
 from graft.core.progress import SilentProgress
 from graft.core.records import from_json, to_json
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Manifest
 from graft.data.scan import Scan
 from graft.data.stream import stream_pixels

@@ -15,7 +15,7 @@ from graft.core.files import Lock
 from graft.core.progress import SilentProgress
 from graft.core.records import to_json
 from graft.core.tensors import tensors_sha256, write_tensors
-from graft.data.archives import unpack
+from graft.data.archives.unpacking import unpack
 from graft.data.scan import ScanMemory
 from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE
 from graft.features.records import CompiledForm, Output, Program

@@ -16,6 +16,7 @@ from graft.evaluation.ranking import Ranking
 from graft.pipeline import rank as module
 from graft.pipeline import rank_report, timing
 from graft.pipeline.options import TrainOptions
+from graft.pipeline.pages import RANKING, check_page
 from graft.pipeline.rank import rank
 from graft.pipeline.run import Made, Run
 from graft.pipeline.train import train
@@ -222,6 +223,9 @@ def test_the_page_and_the_next_command(ranking, data, tmp_path):
     assert command == f"graft train {data} --backbone {take} --image-size 64 --seed 3 --precision float32"
     value = json.loads(json.dumps(rank_report.ranking_value(ranking, page, command)))
     assert value["schema"] == "graft/ranking/1" and value["next"] == command and len(value["entries"]) == 2
-    for wrong in (tmp_path / "photo.jpg", tmp_path):
-        with pytest.raises(BadInput, match=r"ends in \.html"):
-            rank_report.check_page(wrong)
+    again = rank_report.write_rank_page(page, ranking, options(data, command="graft y"))
+    assert "graft y" in again.read_text(encoding="utf-8")
+    (tmp_path / "mine.html").write_text("<html>my own page</html>", encoding="utf-8")
+    for wrong in (tmp_path / "photo.jpg", tmp_path, tmp_path / "mine.html"):
+        with pytest.raises(BadInput, match="The output must be"):
+            check_page(wrong, RANKING)

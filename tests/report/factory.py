@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from graft.core.records import record_hash, to_value
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import ImageFacts, Manifest, Photo, Quarantined
 from graft.evaluation.comparison import compare
 from graft.evaluation.intervals import wilson

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from graft.data.concerns import ClassCount, DuplicateGroup
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.concerns import ClassCount, DuplicateGroup
+from graft.data.inspection.summary import inspect_manifest
 from graft.report.advice import MOST, advise, worst_pair
 from graft.report.data import ReportData
 from tests.report.factory import make_report

@@ -3,11 +3,11 @@ from itertools import pairwise
 
 import pytest
 
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Manifest, Quarantined
 from graft.report import page as page_module
-from graft.report.inspection_page import SHEET_BYTES, is_inspection_page, render_inspection
-from graft.report.page import render_html
+from graft.report.inspection_page import SHEET_BYTES, render_inspection
+from graft.report.page import is_page_of, render_html
 from tests.report.factory import make_inspection, make_manifest, make_report
 from tests.report.reading import Element, dangers, heading_levels, read
 
@@ -123,9 +123,9 @@ def test_the_data_section_is_that_of_the_report() -> None:
 
 def test_its_own_pages_are_known() -> None:
     page = render_inspection(make_inspection(make_manifest(("a", "b"), 20), name="x" * 255)).encode()
-    assert is_inspection_page(page)
-    assert not is_inspection_page(render_html(make_report(("a", "b"), per_class=20)).encode())
-    assert not is_inspection_page(b"")
+    assert is_page_of("Graft inspection", page)
+    assert not is_page_of("Graft inspection", render_html(make_report(("a", "b"), per_class=20)).encode())
+    assert not is_page_of("Graft inspection", b"")
 
 
 def test_the_page_stays_small_and_the_same() -> None:

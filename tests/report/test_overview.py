@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from graft.data.concerns import DuplicateGroup
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.concerns import DuplicateGroup
+from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Manifest, Quarantined
 from graft.report import overview
 from graft.report.data import Pictures

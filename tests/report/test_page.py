@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from graft.core.errors import IntegrityProblem
-from graft.data.concerns import Concern
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.concerns import Concern
+from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Quarantined
 from graft.report import page as page_module
 from graft.report import words

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.summary import inspect_manifest
 from graft.report.data import ReportData
 from graft.report.text import inspection_text, summary_text
 from tests.report.factory import make_manifest, make_report

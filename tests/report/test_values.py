@@ -1,7 +1,7 @@
 import json
 from dataclasses import replace
 
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.summary import inspect_manifest
 from graft.report.page import render_json
 from graft.report.values import inspection_value, verdict
 from tests.report.factory import make_manifest, make_report

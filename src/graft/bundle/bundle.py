@@ -17,7 +17,7 @@ from graft.bundle.records import BundleManifest, Failure, HeadSpec, Prediction, 
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.hashing import sha256_file
-from graft.data.groups import in_groups
+from graft.core.parallel import in_groups
 from graft.data.images import load_pixels, read_bytes, resize
 from graft.data.records import ImageRules
 from graft.features.engines import Engine, best_precision, open_engine, run_pixels

@@ -14,8 +14,9 @@ def rank_backbones(arguments: Namespace, console: Console) -> int:
     """Measure, tell, and write the page where one is asked for."""
     from graft.core.records import construct
     from graft.pipeline.options import TrainOptions
+    from graft.pipeline.pages import RANKING, check_page
     from graft.pipeline.rank import rank
-    from graft.pipeline.rank_report import check_page, ranking_value, train_command, write_rank_page
+    from graft.pipeline.rank_report import ranking_value, train_command, write_rank_page
     from graft.report.ranking import ranking_text
 
     chosen = {name: value for name, value in given(arguments, FIELDS).items() if value is not None}
@@ -23,7 +24,7 @@ def rank_backbones(arguments: Namespace, console: Console) -> int:
     options = construct(TrainOptions, data=_data(arguments), command=command, **chosen)
     page = Path(arguments.output) if arguments.output else None
     if page:
-        check_page(page)
+        check_page(page, RANKING)
     ranking = rank(options, backbones=_names(arguments.backbones), progress=console.progress())
     if page:
         write_rank_page(page, ranking, options)

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from graft.core.errors import BadInput
-from graft.data.duplicates import Groups, NearPair
+from graft.data.duplicates.search import Groups, NearPair
 from graft.data.records import SPLITS, Manifest, Photo, Split
 from graft.data.scan import Scan, Scanned
 from graft.data.splits import Fractions, assign

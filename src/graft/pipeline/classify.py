@@ -14,8 +14,8 @@ from graft.bundle.bundle import BATCH, LEAST_GROUP_IMAGES, SINGLE
 from graft.bundle.records import Failure
 from graft.core import machine
 from graft.core.errors import BadInput
+from graft.core.parallel import in_groups
 from graft.core.progress import Progress
-from graft.data.groups import in_groups
 from graft.data.images import load_pixels, read_bytes
 from graft.data.records import ImageRules
 from graft.features.engines import best_precision, run_pixels

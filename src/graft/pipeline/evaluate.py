@@ -12,7 +12,7 @@ from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.progress import Progress
 from graft.core.records import record_hash
-from graft.data.archives import find_unpacked
+from graft.data.archives.unpacking import find_unpacked
 from graft.data.limits import chosen_rules
 from graft.data.records import ImageRules, Manifest, Photo, Split
 from graft.data.stream import stream_pixels

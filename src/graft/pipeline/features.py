@@ -14,7 +14,7 @@ from graft.core.hashing import sha256_json
 from graft.core.progress import Progress
 from graft.core.records import to_value
 from graft.core.version import __version__
-from graft.data.archives import is_archive, unpack
+from graft.data.archives.unpacking import is_archive, unpack
 from graft.data.records import ImageRules, Photo, Quarantined
 from graft.data.scan import scan
 from graft.data.unlabelled import has_classes, read_unlabelled

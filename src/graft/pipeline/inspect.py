@@ -5,20 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from graft.bundle.checks import class_problem
-from graft.core.errors import BadInput
-from graft.core.files import make_directory, write_atomic
 from graft.core.progress import Progress
-from graft.data.concerns import Concern
-from graft.data.inspection import Inspection, inspect_manifest
+from graft.data.inspection.concerns import Concern
+from graft.data.inspection.summary import Inspection, inspect_manifest
 from graft.data.limits import chosen_rules
 from graft.data.records import Duplicates, ImageRules, Manifest
 from graft.data.scan import OnBad
 from graft.pipeline.intake import Intake, read_data
+from graft.pipeline.pages import INSPECTION, check_page, write_page
 from graft.pipeline.run import Run
 
 SHEET_OF_EACH = 24
 SHEET_TOGETHER = 720
-PAGE_SUFFIXES = (".html", ".htm")
 
 
 def inspect(
@@ -45,7 +43,7 @@ def inspect(
     is left alone (`BadInput` already_exists).
     """
     if output is not None:
-        check_page_path(output)
+        check_page(output, INSPECTION)
     rules = chosen_rules(
         ImageRules(), max_megapixels=max_megapixels, max_megabytes=max_megabytes, min_side=min_side, white=white
     )
@@ -66,29 +64,6 @@ def inspect(
     if output is not None:
         _write_page(output, intake, inspection, command=command, progress=progress)
     return inspection
-
-
-def check_page_path(output: Path) -> None:
-    """Refuse a place that is no HTML file, or that holds something else than a page of an earlier inspection."""
-    from graft.report.inspection_page import HEAD_BYTES, is_inspection_page
-
-    if output.suffix.lower() not in PAGE_SUFFIXES:
-        raise BadInput(
-            f"The output must be an HTML file, got {str(output)!r}.", hint="Give a name as in -o inspect.html."
-        )
-    try:
-        with output.open("rb") as file:
-            known = is_inspection_page(file.read(HEAD_BYTES))
-    except FileNotFoundError:
-        return
-    except OSError:
-        known = False
-    if not known:
-        raise BadInput(
-            f"The output must be a new file, or a page that graft inspect wrote before, got {str(output)!r}.",
-            hint="Choose another name, or remove the file.",
-            code="already_exists",
-        )
 
 
 def _with_names(inspection: Inspection, manifest: Manifest) -> Inspection:
@@ -124,6 +99,4 @@ def _write_page(output: Path, intake: Intake, inspection: Inspection, *, command
             pictures=pictures_of(manifest, pictures, sheet),
         )
     )
-    check_page_path(output)  # again: the photos may have taken long
-    make_directory(output.parent)
-    write_atomic(output, page.encode(), writer="report")
+    write_page(output, page, INSPECTION)

@@ -7,8 +7,8 @@ from graft.bundle.checks import class_problem
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.progress import Progress
-from graft.data.archives import Archive, is_archive, unpack
-from graft.data.duplicates import find_near
+from graft.data.archives.unpacking import Archive, is_archive, unpack
+from graft.data.duplicates.search import find_near
 from graft.data.manifest import build_manifest
 from graft.data.records import Duplicates, ImageRules, Manifest
 from graft.data.scan import MAX_BAD_SHARE, MIN_CLASS_PHOTOS, OnBad, scan

@@ -18,7 +18,7 @@ from graft.core.errors import BadInput, GraftError, ResourceProblem
 from graft.core.files import Lock, remove_file, remove_tree
 from graft.core.records import from_json
 from graft.core.tensors import read_tensors, tensors_sha256
-from graft.data.archives import WHOLE, is_whole
+from graft.data.archives.unpacking import WHOLE, is_whole
 from graft.data.scan import ScanMemory
 from graft.evaluation.ranking import Ranking
 from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE, stored_form

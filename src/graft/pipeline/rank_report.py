@@ -5,19 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from graft.core import machine
-from graft.core.errors import BadInput
-from graft.core.files import make_directory, write_atomic
 from graft.core.records import to_value
 from graft.evaluation.ranking import Ranking
 from graft.pipeline.choosing import all_here
 from graft.pipeline.options import TrainOptions
+from graft.pipeline.pages import RANKING, write_page
 from graft.pipeline.reporting import quoted
 from graft.report.rank_page import RankPage, render_ranking
 
 
 def write_rank_page(path: Path, ranking: Ranking, options: TrainOptions) -> Path:
     """Write the page; an earlier one is replaced, anything that is no page is left alone (`BadInput`)."""
-    check_page(path)
     page = RankPage(
         name=Path(options.data).resolve().name,
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -27,15 +25,8 @@ def write_rank_page(path: Path, ranking: Ranking, options: TrainOptions) -> Path
         versions=machine.versions(),
         machine=machine.facts(),
     )
-    make_directory(path.parent)
-    write_atomic(path, render_ranking(page).encode(), writer="report")
+    write_page(path, render_ranking(page), RANKING)
     return path
-
-
-def check_page(path: Path) -> None:
-    """Refuse a place for the page that would overwrite something else; asked before anything is computed."""
-    if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
-        raise BadInput(f"The page must be a file that ends in .html, got {path}.", hint="For example: -o rank.html.")
 
 
 def train_command(ranking: Ranking, options: TrainOptions) -> str:

@@ -12,8 +12,8 @@ from graft.bundle.format import read_bundle
 from graft.core.files import write_atomic
 from graft.core.progress import Progress
 from graft.core.records import to_value
-from graft.data.archives import plain_name
-from graft.data.inspection import Inspection, inspect_manifest
+from graft.data.archives.unpacking import plain_name
+from graft.data.inspection.summary import Inspection, inspect_manifest
 from graft.data.records import Manifest
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation

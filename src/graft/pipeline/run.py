@@ -11,8 +11,8 @@ from graft.core.files import STRAY_PATTERN, make_directory, sweep_stray, write_a
 from graft.core.locks import Lock
 from graft.core.records import from_json, record, to_json
 from graft.core.tensors import read_tensors, write_tensors
-from graft.data.archives import plain_name
-from graft.data.inspection import Inspection
+from graft.data.archives.unpacking import plain_name
+from graft.data.inspection.summary import Inspection
 from graft.data.records import Manifest
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation

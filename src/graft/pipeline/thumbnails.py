@@ -8,7 +8,7 @@ import numpy as np
 from graft.core import machine
 from graft.core.progress import Progress
 from graft.data.images import thumbnail
-from graft.data.inspection import Inspection
+from graft.data.inspection.summary import Inspection
 from graft.data.records import Manifest
 from graft.data.stream import read_photo
 from graft.pipeline.intake import Intake

@@ -12,7 +12,7 @@ from graft.core.errors import BadInput
 from graft.core.locks import Lock
 from graft.core.progress import Progress
 from graft.data.depth import depth_note
-from graft.data.inspection import inspect_manifest
+from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Manifest
 from graft.evaluation.metrics import evaluate
 from graft.evaluation.records import Evaluation

@@ -5,17 +5,17 @@ light, dark and print. Everything variable passes through `Markup.format`, which
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from markupsafe import Markup
 
 from graft.evaluation.intervals import wilson
 from graft.evaluation.records import ReliabilityBin, Score
-from graft.report import findings, words
+from graft.report import findings, svg, words
+from graft.report.svg import UNIT
 from graft.training.records import ProbeSummary
 
-UNIT: Final = 1000.0  # charts are drawn on a square of this side and stretched to their box
 MANY_TOOLTIPS: Final = 300
 LABEL_SIGNS: Final = 38  # below a chart of columns, beside another one or on a phone
 COLUMN_GAP: Final = 0.08  # on either side, of a column's width
@@ -38,21 +38,21 @@ def depth_profile(probe: ProbeSummary) -> Markup:
     profile = probe.depth_profile
     ticks = scale(min(depth.accuracy.low for depth in profile), max(depth.accuracy.high for depth in profile))
     across = [UNIT / 2] if len(profile) == 1 else [UNIT * i / (len(profile) - 1) for i in range(len(profile))]
-    up = [[_place(value, ticks) for value in (d.accuracy.low, d.accuracy.value, d.accuracy.high)] for d in profile]
+    up = [[svg.height(value, ticks) for value in (d.accuracy.low, d.accuracy.value, d.accuracy.high)] for d in profile]
     spots = list(zip(across, up, strict=True))
-    band = _path([*((x, y[2]) for x, y in spots), *((x, y[0]) for x, y in reversed(spots))])
+    band = svg.line([*((x, y[2]) for x, y in spots), *((x, y[0]) for x, y in reversed(spots))])
     dots = Markup().join(
         Markup('<g><title>{}: {}</title><path class="dot" d="{}"/></g>').format(
-            depth.layer, words.score(depth.accuracy), _dot(x, y[1])
+            depth.layer, words.score(depth.accuracy), svg.dot(x, y[1])
         )
         for depth, x, y in zip(profile, across, up, strict=True)
     )
     drawing = Markup('{}{}<path class="band" d="{}Z"/><path class="curve" d="{}"/>{}').format(
-        _rules(ticks), _span(probe, across), band, _path((x, y[1]) for x, y in spots), dots
+        svg.rules(ticks), _span(probe, across), band, svg.line((x, y[1]) for x, y in spots), dots
     )
     description = "; ".join(f"{depth.layer} {words.percent(depth.accuracy.value)}" for depth in profile)
-    labels = _up_labels(ticks) + _depth_numbers(across) + _depth_notes(probe, across, [y[1] for y in up])
-    return _plot("depth", "Accuracy at each depth of the network", description, drawing, labels)
+    labels = svg.up_labels(ticks) + _depth_numbers(across) + _depth_notes(probe, across, [y[1] for y in up])
+    return svg.plot("depth", "Accuracy at each depth of the network", description, drawing, labels)
 
 
 def reliability(bins: Sequence[ReliabilityBin]) -> Markup:
@@ -64,18 +64,22 @@ def reliability(bins: Sequence[ReliabilityBin]) -> Markup:
     marks = Markup().join(
         Markup('<g><title>{}</title><path class="whisker" d="{}"/><path class="dot" d="{}"/></g>').format(
             _bin_words(item),
-            _path([(_along(item.confidence, ticks), _place(y, ticks)) for y in (interval.low, interval.high)]),
-            _dot(_along(item.confidence, ticks), _place(item.accuracy, ticks)),
+            svg.line(
+                [(svg.along(item.confidence, ticks), svg.height(y, ticks)) for y in (interval.low, interval.high)]
+            ),
+            svg.dot(svg.along(item.confidence, ticks), svg.height(item.accuracy, ticks)),
         )
         for item, interval in zip(shown, scores, strict=True)
     )
-    drawing = Markup('{}<path class="diagonal" d="M0 1000L1000 0"/>{}').format(_rules(ticks), marks)
-    labels = _up_labels(ticks) + Markup().join(
-        _label("tx" if (len(ticks) - i) % 2 else "tx wide", _along(tick, ticks) / UNIT, words.percent(tick, 0))
+    drawing = Markup('{}<path class="diagonal" d="M0 1000L1000 0"/>{}').format(svg.rules(ticks), marks)
+    labels = svg.up_labels(ticks) + Markup().join(
+        svg.label("tx" if (len(ticks) - i) % 2 else "tx wide", svg.along(tick, ticks) / UNIT, words.percent(tick, 0))
         for i, tick in enumerate(ticks)
     )
     description = "; ".join(_bin_words(item) for item in shown)
-    return _plot("reliability", "How often it is right, against how sure it says it is", description, drawing, labels)
+    return svg.plot(
+        "reliability", "How often it is right, against how sure it says it is", description, drawing, labels
+    )
 
 
 def confusion_overview(classes: Sequence[str], table: Sequence[Sequence[int]]) -> Markup:
@@ -86,7 +90,7 @@ def confusion_overview(classes: Sequence[str], table: Sequence[Sequence[int]]) -
     drawing = Markup().join(
         Markup('<path class="{}" fill-opacity="{}" d="M{} {}h1v1h-1z">{}</path>').format(
             "right" if true == said else "wrong",
-            _number(right_shade(share) if true == said else wrong_shade(share)),
+            svg.number(right_shade(share) if true == said else wrong_shade(share)),
             said,
             true,
             Markup("<title>{} taken for {}: {}</title>").format(classes[true], classes[said], n)
@@ -100,11 +104,11 @@ def confusion_overview(classes: Sequence[str], table: Sequence[Sequence[int]]) -
     description = f"{words.count(right)} photos lie on the diagonal (right), {words.count(wrong)} beside it (wrong)."
     step = next(step for step in (5, 10, 20, 50, 100, 1000) if size / step <= 10)
     labels = Markup().join(
-        _label(kind, (index - 0.5) / size, str(index))
+        svg.label(kind, (index - 0.5) / size, str(index))
         for index in (1, *range(step, size + 1, step))
         for kind in ("ty", "tx")
     )
-    return _plot("overview", f"Confusion matrix of {size} classes", description, drawing, labels, side=float(size))
+    return svg.plot("overview", f"Confusion matrix of {size} classes", description, drawing, labels, side=float(size))
 
 
 def columns(kind: str, title: str, bars: Sequence[tuple[str, int]], labels: Sequence[tuple[float, str]]) -> Markup:
@@ -113,10 +117,10 @@ def columns(kind: str, title: str, bars: Sequence[tuple[str, int]], labels: Sequ
     width = UNIT / max(len(bars), 1)
     drawing = Markup().join(
         Markup('<path class="column" d="M{} {}H{}V1000H{}Z"><title>{}: {}</title></path>').format(
-            _number(index * width + width * COLUMN_GAP),
-            _number(UNIT - max(UNIT * n / most, LEAST_COLUMN)),
-            _number((index + 1) * width - width * COLUMN_GAP),
-            _number(index * width + width * COLUMN_GAP),
+            svg.number(index * width + width * COLUMN_GAP),
+            svg.number(UNIT - max(UNIT * n / most, LEAST_COLUMN)),
+            svg.number((index + 1) * width - width * COLUMN_GAP),
+            svg.number(index * width + width * COLUMN_GAP),
             name,
             words.counted(n, "photo"),
         )
@@ -125,10 +129,10 @@ def columns(kind: str, title: str, bars: Sequence[tuple[str, int]], labels: Sequ
     )
     frame = Markup('<path class="rule" d="M0 0H1000M0 500H1000M0 1000H1000"/>')
     every = math.ceil(sum(len(text) + 2 for _, text in labels) / LABEL_SIGNS)
-    below = Markup().join(_label("tx", place, text) for place, text in labels[::every])
-    up = _label("ty", 0.0, words.count(most)) + _label("ty", 1.0, "0")
+    below = Markup().join(svg.label("tx", place, text) for place, text in labels[::every])
+    up = svg.label("ty", 0.0, words.count(most)) + svg.label("ty", 1.0, "0")
     description = "; ".join(f"{name}: {words.counted(n, 'photo')}" for name, n in bars)
-    return _plot(kind, title, description, frame + drawing, up + below)
+    return svg.plot(kind, title, description, frame + drawing, up + below)
 
 
 def whisker(score: Score | None) -> Markup:
@@ -139,7 +143,7 @@ def whisker(score: Score | None) -> Markup:
         '<svg class="strip" viewBox="0 0 1000 20" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
         '<path class="axis" d="M0 10H1000"/><path class="whisker" d="M{} 10H{}"/>'
         '<path class="dot" d="M{} 10h.01"/></svg>'
-    ).format(_number(score.low * UNIT), _number(score.high * UNIT), _number(score.value * UNIT))
+    ).format(svg.number(score.low * UNIT), svg.number(score.high * UNIT), svg.number(score.value * UNIT))
 
 
 def right_shade(share: float) -> float:
@@ -157,30 +161,6 @@ def _bin_words(item: ReliabilityBin) -> str:
     return f"says {says}, right {words.percent(item.accuracy)} of {words.counted(item.count, 'photo')}"
 
 
-def _plot(kind: str, title: str, description: str, drawing: Markup, labels: Markup, side: float = UNIT) -> Markup:
-    """A chart's frame: the drawing stretched over it, the labels placed on it by percentages."""
-    return Markup(
-        '<div class="plot {0}"><svg viewBox="0 0 {1} {1}" preserveAspectRatio="none" role="img" focusable="false" '
-        'aria-labelledby="{0}-chart {0}-text"><title id="{0}-chart">{2}</title><desc id="{0}-text">{3}</desc>{4}</svg>'
-        '<div aria-hidden="true">{5}</div></div>'
-    ).format(kind, _number(side), title, description, drawing, labels)
-
-
-def _rules(ticks: Sequence[float]) -> Markup:
-    lines = " ".join(f"M0 {_number(_place(tick, ticks))}H1000" for tick in ticks)
-    return Markup('<path class="rule" d="{}"/>').format(lines)
-
-
-def _label(kind: str, place: float, text: str) -> Markup:
-    """A label at a share of the chart's height, from the top (`ty`), or of its width (`tx`)."""
-    side = "top" if kind == "ty" else "left"
-    return Markup('<span class="{}" style="{}:{}%">{}</span>').format(kind, side, _number(place * 100), text)
-
-
-def _up_labels(ticks: Sequence[float]) -> Markup:
-    return Markup().join(_label("ty", _place(tick, ticks) / UNIT, words.percent(tick, 0)) for tick in ticks)
-
-
 def _span(probe: ProbeSummary, across: Sequence[float]) -> Markup:
     """The shaded layers that the classifier reads, half a step wider on either side."""
     span = findings.chosen_span(probe)
@@ -188,7 +168,7 @@ def _span(probe: ProbeSummary, across: Sequence[float]) -> Markup:
         return Markup()
     half = (across[1] - across[0]) / 2 if len(across) > 1 else UNIT / 4
     left, right = max(0.0, across[span[0]] - half), min(UNIT, across[span[1]] + half)
-    return Markup('<path class="span" d="M{0} 0H{1}V1000H{0}Z"/>').format(_number(left), _number(right))
+    return Markup('<path class="span" d="M{0} 0H{1}V1000H{0}Z"/>').format(svg.number(left), svg.number(right))
 
 
 def _depth_numbers(across: Sequence[float]) -> Markup:
@@ -196,7 +176,7 @@ def _depth_numbers(across: Sequence[float]) -> Markup:
     every = max(1, math.ceil(len(across) / 9))
     rarely = max(1, math.ceil(len(across) / 30))
     return Markup().join(
-        _label("tx" if i % every == 0 else "tx wide", x / UNIT, str(i + 1))
+        svg.label("tx" if i % every == 0 else "tx wide", x / UNIT, str(i + 1))
         for i, x in enumerate(across)
         if i % rarely == 0
     )
@@ -215,27 +195,5 @@ def _depth_notes(probe: ProbeSummary, across: Sequence[float], up: Sequence[floa
 def _note(where: str, text: str, x: float, y: float) -> Markup:
     side = "left" if x < UNIT / 3 else "right" if x > UNIT * 2 / 3 else "middle"
     return Markup('<span class="note {} {}" style="left:{}%;top:{}%">{}</span>').format(
-        where, side, _number(x / 10), _number(y / 10), text
+        where, side, svg.number(x / 10), svg.number(y / 10), text
     )
-
-
-def _place(value: float, ticks: Sequence[float]) -> float:
-    """Height of a value on the square, counted from the top."""
-    return UNIT * (1 - (value - ticks[0]) / (ticks[-1] - ticks[0]))
-
-
-def _along(value: float, ticks: Sequence[float]) -> float:
-    return UNIT - _place(value, ticks)
-
-
-def _path(spots: Iterable[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{_number(x)} {_number(y)}" for x, y in spots)
-
-
-def _dot(x: float, y: float) -> str:
-    return f"M{_number(x)} {_number(y)}h.01"
-
-
-def _number(value: float) -> str:
-    """A coordinate with as few digits as it needs."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")

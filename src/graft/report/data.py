@@ -6,7 +6,7 @@ from typing import Any
 from graft.core.errors import IntegrityProblem
 from graft.core.hashing import canonical_json
 from graft.core.records import from_json
-from graft.data.inspection import Inspection
+from graft.data.inspection.summary import Inspection
 from graft.data.records import Manifest
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graft.core.errors import CODES
-from graft.data.inspection import Inspection, Quantiles
+from graft.data.inspection.summary import Inspection, Quantiles
 from graft.data.records import SPLITS, Manifest
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation, ReliabilityBin

@@ -9,8 +9,8 @@ from typing import Final
 from markupsafe import Markup
 
 from graft.evaluation.ranking import Ranked, Ranking
-from graft.report import charts, ranking, words
-from graft.report.charts import UNIT
+from graft.report import charts, ranking, svg, words
+from graft.report.svg import UNIT
 
 # The narrowest box, in CSS pixels, in which each kind of label is shown (rank.html.jinja): where the page is wider,
 # dots move apart and labels stay clear of each other.
@@ -70,11 +70,9 @@ def frontier(item: Ranking) -> Markup:
     stairs = _stairs(entries, spots)
     dots = Markup().join(_mark(item, each, spot) for each, spot in zip(entries, spots, strict=True))
     drawing = Markup('{}<path class="curve" d="{}"/>{}').format(
-        charts._rules(ups), charts._path((x * UNIT, y * UNIT) for x, y in stairs), dots
+        svg.rules(ups), svg.line((x * UNIT, y * UNIT) for x, y in stairs), dots
     )
-    across = Markup().join(
-        charts._label("tx", _along(tick, low, high), f"{tick:,g}") for tick in speed_ticks(low, high)
-    )
+    across = Markup().join(svg.label("tx", _along(tick, low, high), f"{tick:,g}") for tick in speed_ticks(low, high))
     table = ranking.rows(item)
     names = _labels(
         spots,
@@ -87,8 +85,8 @@ def frontier(item: Ranking) -> Markup:
     description = "; ".join(
         f"{row.name}: {words.score(row.entry.accuracy)}, {row.entry.photos_per_second:,.0f} photos/s" for row in table
     )
-    return charts._plot(
-        "frontier", "Accuracy against speed", description, drawing, charts._up_labels(ups) + across + names + numbers
+    return svg.plot(
+        "frontier", "Accuracy against speed", description, drawing, svg.up_labels(ups) + across + names + numbers
     )
 
 
@@ -136,10 +134,10 @@ def _labels(spots: Sequence[Spot], line: Line, texts: Sequence[str], box: tuple[
     return Markup().join(
         Markup('<span class="note {}" style="left:{}%;top:{}%;margin:{}px 0 0 {}px">{}</span>').format(
             kind,
-            charts._number(100 * spot.x),
-            charts._number(100 * spot.y),
-            charts._number(place.top - spot.y * height),
-            charts._number(place.left - spot.x * width),
+            svg.number(100 * spot.x),
+            svg.number(100 * spot.y),
+            svg.number(place.top - spot.y * height),
+            svg.number(place.left - spot.x * width),
             text,
         )
         for spot, place, text in zip(spots, place_labels(spots, line, texts, width, height), texts, strict=True)
@@ -148,7 +146,7 @@ def _labels(spots: Sequence[Spot], line: Line, texts: Sequence[str], box: tuple[
 
 def _spot(entry: Ranked, low: float, high: float, ups: Sequence[float]) -> Spot:
     value, top, bottom = (
-        charts._place(share, ups) / UNIT for share in (entry.accuracy.value, entry.accuracy.high, entry.accuracy.low)
+        svg.height(share, ups) / UNIT for share in (entry.accuracy.value, entry.accuracy.high, entry.accuracy.low)
     )
     return Spot(_along(entry.photos_per_second, low, high), value, top, bottom)
 
@@ -160,19 +158,17 @@ def _along(speed: float, low: float, high: float) -> float:
 def _mark(item: Ranking, entry: Ranked, spot: Spot) -> Markup:
     """A dot on its whisker; dots that others beat are faint, the recommended one has a ring."""
     x, kind = spot.x * UNIT, "dot" if entry.frontier else "dot behind"
-    ring = Markup('<path class="ring" d="{0}"/><path class="ring inner" d="{0}"/>').format(
-        charts._dot(x, spot.y * UNIT)
-    )
+    ring = Markup('<path class="ring" d="{0}"/><path class="ring inner" d="{0}"/>').format(svg.dot(x, spot.y * UNIT))
     return Markup(
         '<g><title>{}: {}, {} photos/s</title><path class="whisker" d="{}"/>{}<path class="{}" d="{}"/></g>'
     ).format(
         entry.title,
         words.score(entry.accuracy),
         f"{entry.photos_per_second:,.0f}",
-        charts._path([(x, spot.high * UNIT), (x, spot.low * UNIT)]),
+        svg.line([(x, spot.high * UNIT), (x, spot.low * UNIT)]),
         ring if entry.weights_sha256 == item.recommended else "",
         kind,
-        charts._dot(x, spot.y * UNIT),
+        svg.dot(x, spot.y * UNIT),
     )
 
 

@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from graft.data.inspection import Inspection
+from graft.data.inspection.summary import Inspection
 from graft.report import sizes, words
 from graft.report.data import InspectionData
 from graft.report.overview import data_section
 from graft.report.page import render
 from graft.report.values import verdict
 
-MARK: Final = '<meta name="generator" content="Graft inspection">'
-HEAD_BYTES: Final = 2_000  # of a page, in which the mark stands
 SHEET_BYTES: Final = 3_000_000
 
 
@@ -27,11 +25,6 @@ def render_inspection(data: InspectionData) -> str:
         "elsewhere": "graft inspect --json",
     }
     return render("inspection.html.jinja", context)
-
-
-def is_inspection_page(head: bytes) -> bool:
-    """Whether a file that begins like this was written by `render_inspection`."""
-    return MARK.encode() in head[:HEAD_BYTES]
 
 
 def counted(inspection: Inspection) -> str:

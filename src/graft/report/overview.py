@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from graft.data.concerns import Concern, DuplicateGroup
-from graft.data.inspection import Inspection
+from graft.data.inspection.concerns import Concern, DuplicateGroup
+from graft.data.inspection.summary import Inspection
 from graft.data.records import Manifest, Photo, Quarantined
 from graft.data.sources import SPLIT_NAMES
 from graft.report import findings, words

@@ -36,6 +36,11 @@ def render(template: str, context: dict[str, Any]) -> str:
     return words.clean("\n".join(line for line in map(str.rstrip, page.split("\n")) if line)) + "\n"
 
 
+def is_page_of(generator: str, head: bytes) -> bool:
+    """Whether a file that begins like this is a page of this generator, as the template's block of that name says."""
+    return f'<meta name="generator" content="{generator}">'.encode() in head
+
+
 def render_json(data: ReportData) -> bytes:
     """The report for programs: the records without thumbnails, the manifest by its hash, the sentences of the page."""
     value = {

@@ -6,7 +6,7 @@ from typing import Final
 
 from graft.evaluation.ranking import EQUALLY_FAST, Ranked, Ranking
 from graft.report import words
-from graft.report.text import _typed
+from graft.report.text import typed
 
 MORE: Final = (
     "To compare more: graft backbones fetch NAME brings published weights to this machine, "
@@ -130,7 +130,7 @@ def ranking_text(ranking: Ranking) -> str:
     blocks += [_not_ranked(ranking)] if ranking.not_ranked else []
     blocks.append(recommendation(ranking))
     blocks += [MORE] if len(ranking.entries) == 1 else []
-    return "\n".join(map(_typed, "\n\n".join(blocks).split("\n")))
+    return "\n".join(map(typed, "\n\n".join(blocks).split("\n")))
 
 
 def next_command(ranking: Ranking, data: str, weights: str | None = None) -> str:

@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from graft.data.concerns import ClassCount, DuplicateGroup
-from graft.data.inspection import Inspection
+from graft.data.inspection.concerns import ClassCount, DuplicateGroup
+from graft.data.inspection.summary import Inspection
 from graft.data.records import SPLITS
 from graft.report import advice, cautions, findings, words
 from graft.report.data import ReportData
@@ -30,8 +30,8 @@ def summary_text(data: ReportData, *, report: str, bundle: str) -> str:
     `report` and `bundle` are the paths as the user should see them.
     """
     rows = [*_score_rows(data), *_caution_rows(data), ("Time", words.duration(sum(data.seconds.values()))), ("", "")]
-    rows = [(name, _typed(text)) for name, text in rows]
-    rows += [("Report", report), ("Classifier", f"{bundle} ({_typed(words.byte_size(data.bundle_bytes))})")]
+    rows = [(name, typed(text)) for name, text in rows]
+    rows += [("Report", report), ("Classifier", f"{bundle} ({typed(words.byte_size(data.bundle_bytes))})")]
     if data.next_commands:
         rows.append(("Next", data.next_commands[0][0]))
     return _columns(rows)
@@ -82,7 +82,7 @@ def _wrapped(text: str, mark: str) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return wrapper.wrap(_typed(text))
+    return wrapper.wrap(typed(text))
 
 
 def _score_rows(data: ReportData) -> list[tuple[str, str]]:
@@ -175,7 +175,7 @@ def _name(name: str) -> str:
     return name.replace("…", "~")
 
 
-def _typed(line: str) -> str:
+def typed(line: str) -> str:
     """Our own words with signs that any terminal shows; names and paths inside may lose a typographic quote."""
     return words.plain(line).translate(_TYPEWRITTEN)
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from graft.core.records import to_value
-from graft.data.inspection import Inspection
+from graft.data.inspection.summary import Inspection
 from graft.data.records import SPLITS
 
 SCHEMA: Final = "graft/inspect/1"

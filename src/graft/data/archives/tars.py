@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from graft.data.archive_members import Found, Member, damaged, text_of, unsafe
-from graft.data.archive_streams import DAMAGE, ENGINES, FIRST_PIECE_BYTES, PIECE_BYTES, expanded, pieces_of
+from graft.data.archives.members import Found, Member, damaged, text_of, unsafe
+from graft.data.archives.streams import DAMAGE, ENGINES, FIRST_PIECE_BYTES, PIECE_BYTES, expanded, pieces_of
 
 BLOCK_BYTES = 512
 MAX_EXTENSION_BYTES = 1 << 20  # of a block of long names and attributes

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 from graft.core.records import record
-from graft.data.concerns import ClassCount, Concern, DuplicateGroup, find_concerns
+from graft.data.inspection.concerns import ClassCount, Concern, DuplicateGroup, find_concerns
+from graft.data.inspection.shortcuts import Shortcut, find_shortcuts
 from graft.data.records import SPLITS, Manifest, Photo, Quarantined
-from graft.data.shortcuts import Shortcut, find_shortcuts
 
 
 @record

@@ -6,9 +6,9 @@ from typing import Literal
 
 from graft.core.records import record
 from graft.data.depth import depth_note
+from graft.data.inspection.shortcuts import Shortcut
 from graft.data.records import Manifest, Split
 from graft.data.scan import MAX_BAD_SHARE, MIN_CLASS_PHOTOS
-from graft.data.shortcuts import Shortcut
 
 STRONG_IMBALANCE = 3.0
 FEW_PHOTOS = 20  # of a class, for a test of it to say much

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from graft.data.archive_members import Found, Member, damaged, kind_of_mode, text_of, unsafe
-from graft.data.archive_streams import DAMAGE, Inflate, expanded, pieces_of
+from graft.data.archives.members import Found, Member, damaged, kind_of_mode, text_of, unsafe
+from graft.data.archives.streams import DAMAGE, Inflate, expanded, pieces_of
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 MAX_DIRECTORY_BYTES = 64 << 20  # 100,000 members with long names and macOS' twins need half of it

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 
 from graft.core.progress import Progress
-from graft.data.alignment import SMALL_SIDE_PIXELS, distances
+from graft.data.duplicates.alignment import SMALL_SIDE_PIXELS, distances
 from graft.data.fingerprints import SIDE, brightness
 from graft.data.scan import Scan
 

@@ -18,10 +18,10 @@ from graft.core.hashing import CHUNK_BYTES
 from graft.core.locks import Lock
 from graft.core.progress import Progress
 from graft.core.records import from_json, record, to_json
-from graft.data.archive_members import Checker, Found, Member, unsafe
+from graft.data.archives.members import Checker, Found, Member, unsafe
+from graft.data.archives.tars import BLOCK_BYTES, is_tar_header, walk_tar
+from graft.data.archives.zips import ZIP_MAGIC, walk_zip
 from graft.data.sources import is_ignored_folder, is_photo
-from graft.data.tars import BLOCK_BYTES, is_tar_header, walk_tar
-from graft.data.zips import ZIP_MAGIC, walk_zip
 
 COMPRESSIONS: Mapping[bytes, str] = MappingProxyType({b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"})
 SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".txz", ".tar", ".zip")
