@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from graft.backbones.catalogue import catalogue, find
-from graft.backbones.layouts import layout, measure, snake_case
+from graft.backbones.layouts import layout, measure
+from graft.backbones.naming import snake_case
 
 
 def test_class_names_are_written_as_keras_writes_them() -> None:

@@ -19,7 +19,7 @@ from graft.backbones.networks import build
 from graft.backbones.weights import import_weights, load_into
 from tests.backbones.helpers import SMALLEST, of_keras, randomise, write_keras3, write_legacy
 
-FAST = {"mobilenet_v3_small_0.75", "densenet121"}
+FAST = {"mobilenet_v3_small_0.75"}
 CASES = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in SMALLEST if name != "sprout"]
 
 

@@ -55,7 +55,7 @@ def test_rank_json_is_the_whole_ranking(ranked, capsys, tmp_path):
     [
         (["rank"], "rank must be followed by DATA, got none."),
         (["rank", "a", "b"], "rank must be followed by DATA, got 2 names."),
-        (["rank", "photos", "-o", "page.txt"], "must be a file that ends in .html"),
+        (["rank", "photos", "-o", "page.txt"], "must be an HTML file"),
         (["rank", "photos", "--image-size", "2"], "--image-size must be a whole number of at least 8"),
         (["list", "--image-size", "96"], "--image-size belongs to graft backbones rank, got list."),
         (["rank", "photos", "--top"], "--top belongs to graft backbones fetch, got rank."),

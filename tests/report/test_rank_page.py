@@ -8,7 +8,6 @@ import pytest
 
 from graft.evaluation.ranking import NotRanked
 from graft.report import page as page_module
-from graft.report import rank_page
 from graft.report.frontier import NAMED_BOX, NUMBERED_BOX, Spot, place_labels, speed_ticks
 from graft.report.rank_page import RankPage, render_ranking
 from tests.report.rankings import make_ranking
@@ -86,7 +85,7 @@ def test_everything_is_escaped():
 def test_sabotage_without_escaping_the_dangers_show(monkeypatch):
     environment = page_module._environment()
     environment.autoescape = False
-    monkeypatch.setattr(rank_page, "_environment", lambda: environment)
+    monkeypatch.setattr(page_module, "_environment", lambda: environment)
     with pytest.raises(AssertionError):
         assert dangers(read(render_ranking(hostile()))) == []
 

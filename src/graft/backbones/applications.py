@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from graft.backbones.layouts import snake_case
+from graft.backbones.naming import snake_case
 
 # Constructor of a record: function of keras.applications. The record's options are given to it as they are.
 FUNCTIONS: Mapping[str, str] = MappingProxyType(

@@ -7,13 +7,13 @@ network.
 """
 
 import json
-import re
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from graft.backbones.naming import snake_case
 from graft.backbones.records import BackboneRecord
 from graft.core.files import write_atomic
 
@@ -92,12 +92,6 @@ def _weighted_layers(model: Any) -> tuple[LayerLayout, ...]:
         for layer in model.layers
         if layer.weights
     )
-
-
-def snake_case(class_name: str) -> str:
-    """A class name as Keras' weight files write it: `DepthwiseConv2D` becomes `depthwise_conv2d`."""
-    apart = re.sub(r"(?<=.)([A-Z][a-z]+)", r"_\1", class_name)
-    return re.sub(r"(?<=[a-z])([A-Z])", r"_\1", apart).lower()
 
 
 def _encode(layouts: dict[str, Layout]) -> str:
