@@ -125,8 +125,15 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(BadInput, match=r"got 'Mobilnet_v2'\. Nearest: mobilenet_v2,") as caught:
         find("Mobilnet_v2")
     assert caught.value.code == "not_found"
-    with pytest.raises(BadInput, match="graft backbones list"):
-        find("#")
+    for nonsense in ("#", "nope"):
+        with pytest.raises(BadInput, match=r"graft backbones list"):
+            find(nonsense)
+
+
+def test_only_a_network_with_a_top_has_classes_of_its_own() -> None:
+    assert {record.name for record in catalogue().values() if not record.top_labels} == {"sprout"}
+    for record in catalogue().values():
+        assert bool(record.top_labels) == (record.parameters_with_top is not None), record.name
 
 
 def test_a_family_of_several_is_no_network() -> None:

@@ -41,6 +41,7 @@ def test_json_is_one_object_a_line():
         (["--top", "0"], "--top must be a whole number of at least 1"),
         (["--geometry", "stretch"], "--geometry must be one of crop, squash"),
         (["--backbone", "vggg"], "The backbone must be one of the catalogue's, got 'vggg'."),
+        (["--white", "100"], "--white must be a whole number from 255 to 65535, got '100'."),
         (["--weights", "nowhere.h5"], "The weights file must be a readable file"),
     ],
 )

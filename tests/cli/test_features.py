@@ -29,7 +29,7 @@ def extracted(pipeline, tmp_path):
     """Notes the options of each call."""
     seen: list[FeatureOptions] = []
 
-    def extract_features(options, *, progress):
+    def extract_features(options, *, progress, tell):
         seen.append(options)
         file = tmp_path / Path(options.output).name
         file.write_bytes(b"0" * 8_400_000)
@@ -53,6 +53,8 @@ def test_it_passes_on_what_was_typed(extracted):
     )
     assert main(["features", "photos", "-o", "f.npz", "--drop-last", "1", "--no-labels", "--split", "1/0/0"]) == 0
     assert main(["features", "photos", "-o", "f.npz", "--taps"]) == 0
+    words = "--split-from run --duplicates exact --max-megapixels 60 --max-megabytes 30 --min-side 4 --white 4095"
+    assert main(["features", "photos", "-o", "f.npz", *words.split()]) == 0
     common = {"data": "photos", "output": "f.npz"}
     assert extracted == [
         FeatureOptions(
@@ -69,6 +71,15 @@ def test_it_passes_on_what_was_typed(extracted):
         ),
         FeatureOptions(**common, drop_last=1, labels=False, split="1/0/0"),
         FeatureOptions(**common, taps=True),
+        FeatureOptions(
+            **common,
+            split_from="run",
+            duplicates="exact",
+            max_megapixels=60.0,
+            max_megabytes=30.0,
+            min_side=4,
+            white=4095,
+        ),
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graft.data import images
-from graft.data.depth import depth_note, to_eight_bits
+from graft.data.depth import depth_note, meant, to_eight_bits
 from graft.data.records import ImageRules, Manifest
 from tests.data.folders import RULES, make_folder, manifest_of
 from tests.data.tiffs import PACKINGS, make_tiff
@@ -130,11 +130,12 @@ def deep_manifest(folder: Path, tops: list[int], white: int = 65_535) -> Manifes
 def test_photos_that_leave_bits_unused_are_noticed_with_the_option_to_type(
     tmp_path: Path, tops: list[int], option: str
 ) -> None:
-    note = depth_note(deep_manifest(tmp_path, tops))
+    manifest = deep_manifest(tmp_path, tops)
+    note = depth_note(manifest)
     assert note is not None
     assert option in note.remedy
     assert note.grave
-    assert len(note.photos) == len(tops)
+    assert len(meant(note, manifest.photos)) == len(tops)
     assert f"{max(tops).bit_length() if max(tops) not in (4_096,) else 14}-bit" in note.sentence
 
 
@@ -145,14 +146,17 @@ def test_what_fits_needs_no_note(tmp_path: Path) -> None:
 
 
 def test_a_few_dark_ones_among_others_are_told_apart(tmp_path: Path) -> None:
-    note = depth_note(deep_manifest(tmp_path, [65_535, 4_000, 30_000]))
+    manifest = deep_manifest(tmp_path, [65_535, 4_000, 30_000])
+    note = depth_note(manifest)
     assert note is not None
-    assert (len(note.photos), note.grave) == (1, False)
+    assert ([photo.path for photo in meant(note, manifest.photos)], note.grave) == (["b/deep_1.png"], False)
     assert "Of 3 photos stored with 16 bits, 1 stays" in str(note)
 
 
 def test_a_white_level_that_cuts_is_told(tmp_path: Path) -> None:
-    note = depth_note(deep_manifest(tmp_path, [4_095, 1_000], white=1_023))
+    manifest = deep_manifest(tmp_path, [4_095, 1_000], white=1_023)
+    note = depth_note(manifest)
     assert note is not None
+    assert [photo.path for photo in meant(note, manifest.photos)] == ["a/deep_0.png"]
     assert "use --white 4095 instead of --white 1023" in note.remedy
     assert not note.grave

@@ -69,7 +69,8 @@ def test_it_learns(finished):
 
 def test_the_text_says_how_good_and_what_next(finished):
     assert "100" in finished.text.splitlines()[0]
-    assert str(finished.report) in finished.text and "graft predict" in finished.text
+    assert str(finished.report) in finished.text and "Backbone" in finished.text
+    assert finished.next_command[0].startswith("graft predict")
 
 
 def test_one_more_photo_is_one_photo_more_to_compute(tmp_path):
@@ -138,9 +139,9 @@ def test_a_split_without_photos_to_measure_on_is_refused_at_once(photos, tmp_pat
 
 def test_the_folder_of_another_run_is_left_alone(finished, photos):
     before = sha256_file(finished.bundle)
-    with pytest.raises(BadInput, match="new or empty folder") as caught:
+    with pytest.raises(BadInput, match=r"differs in .*seed \(0 there, 9 now\)") as caught:
         run(photos, finished.run, seed=9)
-    assert caught.value.code == "already_exists"
+    assert caught.value.code == "resume_mismatch"
     assert sha256_file(finished.bundle) == before
 
 

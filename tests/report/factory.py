@@ -200,7 +200,7 @@ def make_report(
         },
         "probe": make_probe(len(manifest.photos) // 2, evaluation.accuracy.value / 0.97),
         "evaluation": evaluation,
-        "comparison_with_last_layer": to_value(compare(labels, weaker.argmax(axis=1), predicted, seed=0)),
+        "comparison_with_last_layer": to_value(compare(labels, weaker.argmax(axis=1), predicted)),
         "mistakes": tuple(
             Mistake(
                 scored[row].path,

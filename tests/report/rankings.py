@@ -8,7 +8,7 @@ from graft.evaluation.ranking import NotRanked, Ranked, Ranking, on_frontier, re
 
 
 def make_ranking(
-    networks: dict[str, tuple[float, float]], *, n: int = 600, not_ranked: tuple[NotRanked, ...] = (), **changes: object
+    networks: dict[str, tuple[float, float]], *, n: int = 3000, not_ranked: tuple[NotRanked, ...] = (), **changes: object
 ) -> Ranking:
     """`networks` by name: how often right, and photos/s."""
     random = np.random.default_rng(5)
@@ -26,7 +26,7 @@ def make_ranking(
             weights_sha256=f"{name:0>64}",
             side_pixels=224,
             accuracy=wilson(int((answers[name] == labels).sum()), n),
-            against_best=None if name == order[0] else compare(labels, best, answers[name], seed=0),
+            against_best=None if name == order[0] else compare(labels, best, answers[name]),
             photos_per_second=networks[name][1],
             weights_bytes=4_000_000,
             classifier_bytes=5_200_000,

@@ -94,7 +94,7 @@ def test_few_scored_photos_are_said_to_be_few() -> None:
 
 
 def test_left_out_files_are_mentioned_only_where_there_are_some() -> None:
-    assert "Repair or delete 3 files" in headings(make_report())
+    assert "See to 3 files left out" in headings(make_report())
     assert not any("Repair" in heading for heading in headings(make_report(quarantined=0)))
 
 

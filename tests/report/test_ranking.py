@@ -10,7 +10,7 @@ THREE = {"large": (0.97, 50.0), "middle": (0.965, 200.0), "small": (0.9, 900.0)}
 
 
 def test_the_table_is_sorted_and_says_what_may_be_said():
-    found = rows(make_ranking(THREE))
+    found = rows(make_ranking(THREE, n=600))
     assert [row.name for row in found] == ["large", "middle", "small"]
     assert [row.verdict for row in found] == ["the best", "not told apart from the best", "worse by 7.0 points"]
     assert found[2].points.startswith("−7.0 (−") and found[2].points.endswith("p < 0.001")
@@ -18,8 +18,8 @@ def test_the_table_is_sorted_and_says_what_may_be_said():
 
 def test_the_recommendation_names_its_risk():
     text = recommendation(make_ranking(THREE))
-    assert text.startswith("Take Middle: the fastest that is not shown to be worse than the most accurate, Large.")
-    assert "It may still be up to" in text and "Where only accuracy counts, take Large." in text
+    assert text.startswith("Take Middle: the fastest that is shown to be within a point of the most accurate, Large (at")
+    assert text.endswith("points less, by the 95 % interval).")
 
 
 def test_the_best_may_be_recommended_itself():
@@ -49,7 +49,7 @@ def test_the_terminal_gets_plain_signs_and_all_figures():
     text = ranking_text(make_ranking(THREE, not_ranked=(broken,)))
     assert text.replace("\ufffd", "").isascii()  # the sign that stands for what must not reach a terminal
     assert "\x1b" not in text and "vgg16: It could not" in text
-    for word in ("97.0 %", "-7.0 (-", "900", "5.2", "600 training and validation photos", "90 test photos"):
+    for word in ("97.0 %", "-7.0 (-", "900", "5.2", "3,000 training and validation photos", "90 test photos"):
         assert word in text
 
 
@@ -57,4 +57,4 @@ def test_what_was_not_read_is_said():
     ranking = make_ranking(THREE)
     assert "the 90 test photos that will measure" in photos_sentence(ranking)
     without = replace(ranking, n_kept_back=0, kept_back="", n_validation=0)
-    assert photos_sentence(without) == "600 training photos of 10 classes."
+    assert photos_sentence(without) == "3,000 training photos of 10 classes."

@@ -70,7 +70,7 @@ def candidates(name: str) -> tuple[str, ...]:
         if found:
             return tuple(found)
     known = {*catalogue(), *(record.family for record in records)}
-    nearest = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.4)
+    nearest = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.6)
     raise BadInput(
         f"The backbone must be one of the catalogue's, got {name[:80]!r}.",
         hint=f"Nearest: {', '.join(nearest)}." if nearest else "See: graft backbones list.",

@@ -13,9 +13,9 @@ from graft.backbones.catalogue import find
 from graft.backbones.records import BackboneRecord
 from graft.core.child import run_child, serve_child
 from graft.core.errors import BadInput, IntegrityProblem
-from graft.core.files import make_directory, write_atomic
+from graft.core.files import make_directory, mark_used, write_atomic
 from graft.core.hashing import sha256_json
-from graft.core.records import from_json, record, to_json, to_value
+from graft.core.records import from_json, from_sealed_json, record, to_sealed_json, to_value
 
 VERSION = 1  # raise it when the same network would give another table
 BUILD_SECONDS = 600.0
@@ -69,7 +69,9 @@ def layer_table(backbone: BackboneRecord, side_pixels: int, cache: Path) -> Laye
     """
     path = cache / FOLDER / f"{_key(backbone, side_pixels)[:32]}.json"
     try:
-        return from_json(LayerTable, path.read_bytes(), source=str(path))
+        known = from_sealed_json(LayerTable, path.read_bytes(), source=str(path))
+        mark_used(path)
+        return known
     except (OSError, IntegrityProblem):
         pass  # made (again) below
     answer = run_child(
@@ -81,7 +83,7 @@ def layer_table(backbone: BackboneRecord, side_pixels: int, cache: Path) -> Laye
     )
     table = from_json(LayerTable, json.dumps(answer).encode(), source="child")
     make_directory(path.parent)
-    write_atomic(path, to_json(table), writer="record")
+    write_atomic(path, to_sealed_json(table), writer="record")
     return table
 
 

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from graft.cli.console import Console, columns
-from graft.cli.parsing import Parser, one_of, whole_number
+from graft.cli.parsing import RULES, Parser, add_rules, one_of, whole_number
+from graft.cli.train import DUPLICATES
 
 if TYPE_CHECKING:
     from graft.backbones.records import BackboneRecord
@@ -27,7 +28,7 @@ ACTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
 # Options that mean something to one action only.
 OWNERS: Mapping[str, str] = MappingProxyType(
     {"top": "fetch", "again": "fetch", "deep": "verify"}
-    | dict.fromkeys(("output", "backbones", "image_size", "seed", "split"), "rank")
+    | dict.fromkeys(("output", "backbones", "image_size", "seed", "split", "split_from", "duplicates", *RULES), "rank")
 )
 
 
@@ -90,6 +91,11 @@ def add_rank_options(words: Parser) -> None:
     rank.add_argument("--image-size", metavar="N", type=whole_number(8), help="one side for all (default: their own)")
     rank.add_argument("--seed", metavar="N", type=whole_number(0), help="for splits, folds and all chance (default: 0)")
     rank.add_argument("--split", metavar="A/B/C", help="training/validation/test: test photos are not read")
+    rank.add_argument("--split-from", metavar="RUN", help="as for graft train: keep an earlier run's splits")
+    rank.add_argument(
+        "--duplicates", metavar="WHAT", type=one_of(*DUPLICATES), help="copies to keep in one split: near or exact"
+    )
+    add_rules(words.add_argument_group("rank: what a photo may be"))
 
 
 def show_network(arguments: Namespace, console: Console) -> int:

@@ -1,12 +1,12 @@
 """`graft classify`: what a pretrained network by itself sees on photos, as text or JSON lines."""
 
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.cli.console import Console, json_line, percent, printable
-from graft.cli.parsing import Parser, one_of, whole_number
+from graft.cli.parsing import RULES, Parser, add_rules, given, one_of, whole_number
 from graft.cli.predict import STATUS_SOME_FAILED, Counted, inputs
 
 if TYPE_CHECKING:
@@ -43,20 +43,28 @@ def parser() -> Parser:
     options.add_argument(
         "--image-size", metavar="N", type=whole_number(8), help="side in pixels (default: the backbone's)"
     )
+    add_rules(words.add_argument_group("what a photo may be", argument_default=SUPPRESS))
     return words.add_common()
 
 
 def run(arguments: Namespace, console: Console) -> int:
     """Classify; the exit status is 2 when any photo could not be used."""
+    from graft.data.limits import chosen_rules
+    from graft.data.records import ImageRules
     from graft.pipeline.classify import classify, recogniser
 
     chosen = recogniser(
-        arguments.backbone, arguments.weights, geometry=arguments.geometry, image_size=arguments.image_size
+        arguments.backbone,
+        arguments.weights,
+        geometry=arguments.geometry,
+        image_size=arguments.image_size,
+        rules=chosen_rules(ImageRules(), **given(arguments, RULES)),
     )
     if arguments.backbone != chosen.record.name:
         console.note(f"With {chosen.record.title}.")
     progress = console.progress(beside_lines=True)
-    counted = Counted(classify(chosen, inputs(arguments.photos), top=arguments.top, progress=progress))
+    answers = classify(chosen, inputs(arguments.photos), top=arguments.top, progress=progress, tell=console.note)
+    counted = Counted(answers)
     for line in json_lines(counted) if console.json else text_lines(counted):
         console.line(line)
     if counted.n_failed:

@@ -5,8 +5,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from graft.cli.console import Console, byte_size, columns, printable
-from graft.cli.parsing import Parser, given, one_of, whole_number
-from graft.cli.train import ON_BAD, PRECISIONS
+from graft.cli.parsing import RULES, Parser, add_rules, given, one_of, whole_number
+from graft.cli.train import DUPLICATES, ON_BAD, PRECISIONS
 
 if TYPE_CHECKING:
     from graft.backbones.layers import LayerTable
@@ -16,7 +16,8 @@ POOLINGS = ("avg", "max", "none")
 DTYPES = ("float32", "float16")
 FIELDS = (
     *("data", "output", "backbone", "weights", "image_size", "layers", "taps", "drop_last", "pooling", "labels"),
-    *("split", "seed", "precision", "dtype", "on_bad"),
+    *("split", "split_from", "duplicates", "seed", "precision", "dtype", "on_bad"),
+    *RULES,
 )
 
 
@@ -80,6 +81,10 @@ def _add_options(words: Parser) -> None:
 def _add_rare_options(words: Parser) -> None:
     rare = words.add_argument_group("rarely needed", argument_default=SUPPRESS)
     rare.add_argument("--split", metavar="A/B/C", help="training/validation/test (default: 70/15/15)")
+    rare.add_argument("--split-from", metavar="RUN", help="as for graft train: keep an earlier run's splits")
+    rare.add_argument(
+        "--duplicates", metavar="WHAT", type=one_of(*DUPLICATES), help="copies to keep in one split: near or exact"
+    )
     rare.add_argument("--seed", metavar="N", type=whole_number(0), help="for the split (default: 0)")
     rare.add_argument("--no-labels", dest="labels", action="store_false", help="folders are no classes")
     rare.add_argument("--precision", metavar="NAME", type=one_of(*PRECISIONS), help="auto, bfloat16 or float32")
@@ -87,6 +92,7 @@ def _add_rare_options(words: Parser) -> None:
         "--dtype", metavar="NAME", type=one_of(*DTYPES), help="of the numbers in the file: float32 (default) or float16"
     )
     rare.add_argument("--on-bad", metavar="WHAT", type=one_of(*ON_BAD), help="quarantine (default) or fail")
+    add_rules(words.add_argument_group("what a photo may be", argument_default=SUPPRESS))
 
 
 def run(arguments: Namespace, console: Console) -> int:
@@ -104,7 +110,7 @@ def run(arguments: Namespace, console: Console) -> int:
     options = construct(FeatureOptions, **values | {"layers": tuple(values.get("layers", ()))})
     from graft.pipeline.features import extract_features
 
-    result = extract_features(options, progress=console.progress())
+    result = extract_features(options, progress=console.progress(), tell=console.note)
     if console.json:
         console.value(result.summary())
         return 0

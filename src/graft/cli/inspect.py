@@ -18,7 +18,10 @@ def parser() -> Parser:
         (
             ("graft inspect photos/", "what graft train photos/ would see"),
             ("graft inspect photos/ -o inspect.html", "with a page that shows the photos"),
-            ("graft inspect photos/ --on-bad fail", "stop at the first file that is no good photo"),
+            (
+                "graft inspect photos/ --on-bad fail",
+                "look at all files, and fail with a list where any is no good photo",
+            ),
         ),
     )
     words.add_argument("data", metavar="DATA", help="a folder of class folders, a zip or tar of one, or a CSV table")

@@ -5,9 +5,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from graft.cli.console import Console
-from graft.cli.parsing import given
+from graft.cli.parsing import RULES, given
 
-FIELDS = ("image_size", "seed", "split")  # of TrainOptions
+FIELDS = ("image_size", "seed", "split", "split_from", "duplicates", *RULES)  # of TrainOptions
 
 
 def rank_backbones(arguments: Namespace, console: Console) -> int:
@@ -25,7 +25,8 @@ def rank_backbones(arguments: Namespace, console: Console) -> int:
     page = Path(arguments.output) if arguments.output else None
     if page:
         check_page(page, RANKING)
-    ranking = rank(options, backbones=_names(arguments.backbones), progress=console.progress())
+    names = _names(arguments.backbones)
+    ranking = rank(options, backbones=names, progress=console.progress(), tell=console.note)
     if page:
         write_rank_page(page, ranking, options)
     following = train_command(ranking, options)

@@ -15,6 +15,7 @@ def tell_training(result: "TrainResult", console: Console) -> None:
         return
     for line in result.text.splitlines():
         console.line(line)
+    console.advise(*result.next_command)
 
 
 def score_sentence(value: float, low: float, high: float, n: int, where: str) -> str:

@@ -204,6 +204,12 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(doomed)
 
 
+def mark_used(path: Path) -> None:
+    """Let a kept file bear the time of this use, for the order in which such files go."""
+    with contextlib.suppress(OSError):  # a cache that can only be read is still a cache
+        os.utime(path)
+
+
 def sweep_stray(directory: Path, older_than_seconds: float) -> int:
     """Remove what crashed writers left in `directory` and return how many were removed.
 

@@ -14,6 +14,8 @@ from graft.core.hashing import sha256_bytes
 
 RecordType = TypeVar("RecordType")
 MAX_JSON_BYTES = 256 << 20
+_END = b"\n}\n"  # of every stored form
+_SEAL = b',\n "~sha256": "%s"\n}\n' 
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -46,6 +48,21 @@ def to_json(item: Any) -> bytes:
     """The record's stored form: sorted keys, one space of indentation, a final newline."""
     text = json.dumps(to_value(item), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     return text.encode() + b"\n"
+
+
+def to_sealed_json(item: Any) -> bytes:
+    """The stored form with the SHA-256 of it as last member: still JSON, and no byte of it can change unseen."""
+    content = to_json(item)
+    return content[: -len(_END)] + _SEAL % sha256_bytes(content).encode()
+
+
+def from_sealed_json(cls: type[RecordType], data: bytes, *, source: str) -> RecordType:
+    """Read a record that `to_sealed_json` wrote; another byte anywhere raises `IntegrityProblem` hash_mismatch."""
+    n_seal = len(_SEAL % bytes(64))
+    content = data[:-n_seal] + _END
+    if data[-n_seal:] != _SEAL % sha256_bytes(content).encode():
+        raise IntegrityProblem(f"{source} must match the hash at its end, but does not.", code="hash_mismatch")
+    return from_json(cls, content, source=source)
 
 
 def record_hash(item: Any) -> str:

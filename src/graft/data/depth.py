@@ -5,17 +5,18 @@ is nearly black. The level that is white is therefore a rule (`ImageRules.sixtee
 where all photos of a data set stay below a power of two, the user is told what to state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from graft.data.records import ImageRules, Manifest, Photo
+from graft.data.records import ImageFacts, ImageRules, Manifest, Photo
 
 FULL = 65_535
 LIKELY_WHITES = (255, 1_023, 4_095, 16_383)  # of 8, 10, 12 and 14 bits
 DARK = 4_095
+COMMANDS = "graft inspect and graft train"
 BLOCK_SAMPLES = 1 << 20  # translated at once: an index of 8 bytes a sample is made on the way
 
 
@@ -48,7 +49,8 @@ class DepthNote:
 
     sentence: str
     remedy: str
-    photos: tuple[Photo, ...]
+    lowest: int  # the photos meant are those whose largest sample lies between these two, both included
+    highest: int
     grave: bool  # all such photos are read wrongly
 
     def __str__(self) -> str:
@@ -57,50 +59,69 @@ class DepthNote:
 
 def depth_note(manifest: Manifest) -> DepthNote | None:
     """Whether the white level fits the photos stored with 16 bits; None where nothing speaks against it."""
-    deep = tuple(photo for photo in manifest.photos if "sixteen_bit" in photo.facts.flags)
-    white = manifest.rules.sixteen_bit_white
-    top = max((photo.facts.highest_sample for photo in deep), default=0)
+    return depth_note_of([photo.facts for photo in manifest.photos], manifest.rules)
+
+
+def depth_note_of(facts: Iterable[ImageFacts], rules: ImageRules, commands: str = COMMANDS) -> DepthNote | None:
+    """As `depth_note`, for photos that are in no manifest; `commands` are those to give the option to."""
+    deep = [each.highest_sample for each in facts if is_deep(each)]
+    white = rules.sixteen_bit_white
+    top = max(deep, default=0)
     if top > white:
         return _over_note(deep, white, top)
-    return _dark_note(deep, top) if deep and white == FULL else None  # who stated a level knows the photos
+    return _dark_note(deep, top, commands) if deep and white == FULL else None  # who stated a level knows the photos
 
 
-def _over_note(deep: Sequence[Photo], white: int, top: int) -> DepthNote:
-    over = tuple(photo for photo in deep if photo.facts.highest_sample > white)
+def is_deep(facts: ImageFacts) -> bool:
+    """Whether a photo is stored with 16 bits."""
+    return "sixteen_bit" in facts.flags
+
+
+def meant(note: DepthNote, photos: Iterable[Photo]) -> tuple[Photo, ...]:
+    """Those of `photos` that the note speaks of."""
+    deep = (photo for photo in photos if is_deep(photo.facts))
+    return tuple(photo for photo in deep if note.lowest <= photo.facts.highest_sample <= note.highest)
+
+
+def _over_note(deep: Sequence[int], white: int, top: int) -> DepthNote:
+    over = [sample for sample in deep if sample > white]
     level = min(each for each in (*LIKELY_WHITES, FULL) if each >= top)
     return DepthNote(
         f"Of {_stored(deep)}, {len(over)} {'has' if len(over) == 1 else 'have'} samples up to {top}: all above {white} "
         "were cut to white.",
         f"Unless that is glare, use --white {level} instead of --white {white}.",
-        over,
+        lowest=white + 1,
+        highest=FULL,
         grave=len(over) == len(deep),
     )
 
 
-def _dark_note(deep: Sequence[Photo], top: int) -> DepthNote | None:
+def _dark_note(deep: Sequence[int], top: int, commands: str) -> DepthNote | None:
     for level in LIKELY_WHITES:
         if top <= level:
             return DepthNote(
                 f"{'All ' if len(deep) > 1 else ''}{_stored(deep)} {'stay' if len(deep) > 1 else 'stays'} at or below "
                 f"{level}, as {level.bit_length()}-bit data do: read as 16 bits they are nearly black.",
-                f"Add --white {level} to graft inspect and graft train.",
-                tuple(deep),
+                f"Add --white {level} to {commands}.",
+                lowest=0,
+                highest=FULL,
                 grave=True,
             )
-    dark = tuple(photo for photo in deep if photo.facts.highest_sample <= DARK)
+    dark = [sample for sample in deep if sample <= DARK]
     if not dark:
         return None
     return DepthNote(
         f"Of {_stored(deep)}, {len(dark)} {'stays' if len(dark) == 1 else 'stay'} at or below {DARK} while others "
         f"reach {top}: 12-bit data among them are read nearly black.",
         "Bring all to one range, then state it with --white.",
-        dark,
+        lowest=0,
+        highest=DARK,
         grave=False,
     )
 
 
-def _stored(photos: Sequence[Photo]) -> str:
-    return f"{len(photos)} photo{'s' if len(photos) > 1 else ''} stored with 16 bits"
+def _stored(deep: Sequence[int]) -> str:
+    return f"{len(deep)} photo{'s' if len(deep) > 1 else ''} stored with 16 bits"
 
 
 @lru_cache(maxsize=4)

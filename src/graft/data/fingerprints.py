@@ -10,14 +10,15 @@ from types import MappingProxyType
 
 import numpy as np
 
-from graft.core.errors import GraftError
-from graft.core.files import make_directory, sweep_stray
-from graft.core.tensors import read_tensors, write_tensors
+from graft.core.errors import GraftError, IntegrityProblem
+from graft.core.files import make_directory, mark_used, sweep_stray
+from graft.core.tensors import TensorFile, read_tensors, tensors_sha256, write_tensors
 
 LEFT_SECONDS = 3600.0  # no writer of fingerprints takes nearly as long
 SIDE = 32
 COLOUR_SIDE = SIDE // 2
 BYTES = SIDE * SIDE + 2 * COLOUR_SIDE * COLOUR_SIDE
+SUFFIX = ".safetensors"
 VERSION = "1"  # raise it with every change of what a fingerprint holds
 
 
@@ -49,13 +50,29 @@ def read_fingerprints(path: Path | None) -> Mapping[str, bytes]:
         return MappingProxyType({})
     try:
         with read_tensors(path) as file:
-            hashes, rows = file.tensors["sha256"], file.tensors["fingerprints"]
-            fits = hashes.shape == (len(rows), 32) and rows.shape[1:] == (BYTES,) and hashes.dtype == rows.dtype
-            if not fits or rows.dtype != np.uint8 or file.metadata.get("version") != VERSION:
-                return MappingProxyType({})
-            return {hashed.tobytes().hex(): row.tobytes() for hashed, row in zip(hashes, rows, strict=True)}
-    except (GraftError, KeyError, OSError):
+            _check(file, path)
+            pairs = zip(file.tensors["sha256"], file.tensors["fingerprints"], strict=True)
+            found = {hashed.tobytes().hex(): row.tobytes() for hashed, row in pairs}
+    except (GraftError, OSError):
         return MappingProxyType({})
+    mark_used(path)
+    return found
+
+
+def check_fingerprints(path: Path) -> None:
+    """Raise `IntegrityProblem` where a stored file is not what was written."""
+    with read_tensors(path) as file:
+        _check(file, path)
+
+
+def _check(file: TensorFile, path: Path) -> None:
+    wanted, tensors = {"version": VERSION, "tensors_sha256": tensors_sha256(file.tensors)}, file.tensors
+    if dict(file.metadata) != wanted or tensors.keys() != {"sha256", "fingerprints"}:
+        raise IntegrityProblem(f"{path.name} must match its hash, but does not.", code="hash_mismatch")
+    hashes, rows = tensors["sha256"], tensors["fingerprints"]
+    fits = hashes.shape == (len(rows), 32) and rows.shape[1:] == (BYTES,)
+    if not fits or hashes.dtype != np.uint8 or rows.dtype != np.uint8:
+        raise IntegrityProblem(f"{path.name} must hold fingerprints, got something else.", code="record_invalid")
 
 
 def write_fingerprints(path: Path, fingerprints: Mapping[str, bytes]) -> None:
@@ -65,6 +82,6 @@ def write_fingerprints(path: Path, fingerprints: Mapping[str, bytes]) -> None:
     names = sorted(fingerprints)
     hashes = np.frombuffer(bytes.fromhex("".join(names)), np.uint8).reshape(-1, 32)
     rows = as_array([fingerprints[name] for name in names])
-    write_tensors(
-        path, {"sha256": hashes, "fingerprints": rows}, metadata={"version": VERSION}, writer="scan_fingerprints"
-    )
+    tensors = {"sha256": hashes, "fingerprints": rows}
+    metadata = {"version": VERSION, "tensors_sha256": tensors_sha256(tensors)}
+    write_tensors(path, tensors, metadata=metadata, writer="scan_fingerprints")

@@ -53,6 +53,7 @@ from graft.data.records import ImageFacts, ImageRules
 __all__ = [
     "DECODER_VERSION",
     "check",
+    "check_and_load",
     "check_and_shrink",
     "decode",
     "decoder_identity",
@@ -173,11 +174,18 @@ def resize(rgb: np.ndarray, side_pixels: int, geometry: Geometry) -> np.ndarray:
 
 def load_pixels(data: bytes, *, side_pixels: int, geometry: Geometry, rules: ImageRules) -> np.ndarray:
     """Decode and resize: (side, side, 3) uint8 RGB. The one path from a file to what a network sees."""
+    return check_and_load(data, side_pixels=side_pixels, geometry=geometry, rules=rules)[1]
+
+
+def check_and_load(
+    data: bytes, *, side_pixels: int, geometry: Geometry, rules: ImageRules
+) -> tuple[ImageFacts, np.ndarray]:
+    """As `load_pixels`; with it, from the same decoding, what `check` says."""
     at_least = SCALED_DECODING_MARGIN * side_pixels
     if geometry == "crop":
         at_least = round(at_least / CROP_SHARE)
-    image = _load(data, rules, at_least_pixels=at_least).image
-    return np.array(_resized(image, side_pixels, geometry))
+    loaded = _load(data, rules, at_least_pixels=at_least)
+    return _facts(loaded, len(data), ""), np.array(_resized(loaded.image, side_pixels, geometry))
 
 
 def thumbnail(data: bytes, side_pixels: int, *, rules: ImageRules) -> bytes:

@@ -17,7 +17,7 @@ def read_bytes(path: Path, *, rules: ImageRules, root: Path | None = None) -> by
     where the path leads out of that folder by a link or by "..".
     """
     try:
-        if root is not None and _may_leave(path, root) and not path.resolve(strict=True).is_relative_to(root.resolve()):
+        if root is not None and leads_out(path, root):
             raise ImageRefused(
                 "The file must lie in the data folder, got a path that leads out of it.", code="outside_root"
             )
@@ -36,6 +36,12 @@ def read_bytes(path: Path, *, rules: ImageRules, root: Path | None = None) -> by
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a circle of links
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageRefused(f"The file must be readable, got: {reason}.", code="unreadable") from error
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether `path` leads out of the folder `root` by a link or by ".."; raises `OSError` or `RuntimeError` where it
+    leads nowhere."""
+    return _may_leave(path, root) and not path.resolve(strict=True).is_relative_to(root.resolve())
 
 
 def _may_leave(path: Path, root: Path) -> bool:

@@ -10,12 +10,12 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from graft.core.errors import BadInput, ImageRefused, IntegrityProblem
-from graft.core.files import make_directory, sweep_stray, write_atomic
+from graft.core.files import make_directory, mark_used, sweep_stray, write_atomic
 from graft.core.hashing import sha256_bytes, sha256_json
 from graft.core.progress import Progress
-from graft.core.records import from_json, record, to_json, to_value
+from graft.core.records import from_sealed_json, record, to_sealed_json, to_value
 from graft.data.containers import mismatch_flags
-from graft.data.fingerprints import SIDE, as_array, fingerprint, read_fingerprints, write_fingerprints
+from graft.data.fingerprints import SIDE, SUFFIX, as_array, fingerprint, read_fingerprints, write_fingerprints
 from graft.data.images import check, check_and_shrink, decoder_identity, read_bytes
 from graft.data.records import ImageFacts, ImageRules, Quarantined
 from graft.data.sources import Entry, Source
@@ -83,12 +83,12 @@ def scan(
 
     `fingerprints` are made from the same decoding where they are asked for.
 
-    Raises `BadInput`: `too_many_bad` above the share `most_bad` of bad files, or at the first one with
+    Raises `BadInput`: `too_many_bad` above the share `most_bad` of bad files, or where any is bad with
     `on_bad="fail"`; `class_empty` where a class keeps fewer than `least_photos` good photos.
     """
     memory_path = _memory_path(source, rules, cache)
     remembered = _read_memory(memory_path)
-    shrunk_path = memory_path.with_suffix(".safetensors") if memory_path and fingerprints else None
+    shrunk_path = memory_path.with_suffix(SUFFIX) if memory_path and fingerprints else None
     shrunk = read_fingerprints(shrunk_path)
     good, bad, verdicts = [], list(source.refused), {}
     examine = _Examine(root=source.root, rules=rules, remembered=remembered, shrunk=shrunk if fingerprints else None)
@@ -109,7 +109,7 @@ def scan(
     if memory_path is not None and verdicts != remembered:
         make_directory(memory_path.parent)
         sweep_stray(memory_path.parent, LEFT_SECONDS)
-        write_atomic(memory_path, to_json(ScanMemory(verdicts=verdicts)), writer="scan_memory")
+        write_atomic(memory_path, to_sealed_json(ScanMemory(verdicts=verdicts)), writer="scan_memory")
     if shrunk_path is not None and found.keys() != shrunk.keys():
         write_fingerprints(shrunk_path, found)
     bad.sort(key=lambda item: item.path)
@@ -177,9 +177,11 @@ def _read_memory(path: Path | None) -> Mapping[str, Verdict]:
     if path is None or not path.is_file():
         return {}
     try:
-        return from_json(ScanMemory, path.read_bytes(), source=str(path)).verdicts
+        found = from_sealed_json(ScanMemory, path.read_bytes(), source=str(path)).verdicts
     except (IntegrityProblem, OSError):
         return {}
+    mark_used(path)
+    return found
 
 
 def _refuse_bad(bad: Sequence[Quarantined], total: int, most_bad: float) -> None:

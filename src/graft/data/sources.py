@@ -85,12 +85,12 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part), name
 
 
-def read_source(data: Path, *, least_classes: int = 2) -> Source:
-    """List the files and labels of a data folder or CSV table; raises `BadInput` with what is wrong in one sentence."""
+def read_source(data: Path, *, least_classes: int = 2, name: str = "") -> Source:
+    """List files and labels of a data folder (which the user calls `name`) or CSV table; `BadInput` where it is none."""
     if not data.exists():
         raise BadInput(f"The data must exist, got {str(data)!r}.", hint="Check the path.", code="not_found")
     root = data.resolve()
-    source = _read_folder(root) if root.is_dir() else _read_file(root)
+    source = _read_folder(root, name or root.name) if root.is_dir() else _read_file(root)
     _check_classes(source, least_classes)
     return source
 
@@ -109,14 +109,14 @@ def _read_file(path: Path) -> Source:
 # Folders
 
 
-def _read_folder(root: Path) -> Source:
+def _read_folder(root: Path, called: str) -> Source:
     folders, files, refused = list_folder(root, "")
     splits = _split_folders(root, folders)
     loose = files
     parts: list[tuple[str, Split | None, Found]] = []
     if splits is None:
         if not folders:
-            _refuse_flat(root, files)
+            _refuse_flat(called, files)
         parts += [(_label(name), None, walk(root, name)) for name in folders]
     else:
         for name, split in splits:
@@ -191,11 +191,21 @@ def _scan_folder(root: Path, inside: str, refused: list[Quarantined]) -> Iterato
         return
     for item in found:
         path = f"{inside}/{item.name}" if inside else item.name
-        if _printable(path) != path:
-            reason = "The name must be valid Unicode, got bytes that are not."
-            refused.append(Quarantined(path=_printable(path), code="unreadable", reason=reason))
+        if not is_unicode(path):
+            refused.append(not_unicode(path))
         else:
             yield item, path
+
+
+def is_unicode(path: str) -> bool:
+    """Whether a path can be written down as text."""
+    return _printable(path) == path
+
+
+def not_unicode(path: str) -> Quarantined:
+    """The outcome for a path that is not valid Unicode."""
+    reason = "The name must be valid Unicode, got bytes that are not."
+    return Quarantined(path=_printable(path), code="unreadable", reason=reason)
 
 
 def _printable(path: str) -> str:
@@ -279,7 +289,7 @@ def _split_folders(root: Path, folders: Sequence[str]) -> list[tuple[str, Split]
     return named
 
 
-def _refuse_flat(root: Path, files: Sequence[str]) -> None:
+def _refuse_flat(called: str, files: Sequence[str]) -> None:
     photos = [name for name in files if Path(name).suffix.lower() in PHOTO_SUFFIXES]
     if photos:
         raise BadInput(
@@ -287,7 +297,7 @@ def _refuse_flat(root: Path, files: Sequence[str]) -> None:
             hint="Sort the photos into folders named after their classes, or give a CSV table of path,label.",
         )
     raise BadInput(
-        f"The data folder must hold one folder a class, got none in {root.name!r}.",
+        f"The data folder must hold one folder a class, got none in {called!r}.",
         hint="Check the path.",
         code="no_photos",
     )

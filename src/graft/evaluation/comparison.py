@@ -8,7 +8,7 @@ from annotated_types import Ge
 
 from graft.core.errors import BadInput
 from graft.core.records import record
-from graft.evaluation.intervals import resample, wilson
+from graft.evaluation.intervals import wilson
 from graft.evaluation.records import Share
 
 Verdict = Literal["better", "worse", "no difference shown"]
@@ -36,7 +36,7 @@ class Comparison:
     verdict: Verdict
 
 
-def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int) -> Comparison:
+def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Comparison:
     """Compare two classifiers by the classes they predicted, all `(photo,)`, for the same photos in the same order."""
     labels, first, second = np.asarray(labels), np.asarray(first), np.asarray(second)
     if labels.ndim != 1 or not len(labels) or first.shape != labels.shape or second.shape != labels.shape:
@@ -47,7 +47,8 @@ def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: 
     n = len(labels)
     gains = (second == labels).astype(np.int64) - (first == labels).astype(np.int64)
     lost, won = int((gains < 0).sum()), int((gains > 0).sum())
-    low, high = _interval(gains, seed)
+    both = int(((first == labels) & (second == labels)).sum())
+    low, high = difference_interval(both, lost, won, n - both - lost - won)
     p_value = mcnemar(lost, won)
     shown = p_value < LEVEL and (low > 0 or high < 0)
     return Comparison(
@@ -86,12 +87,33 @@ def _mcnemar_large(n: int, fewer: int) -> float:
     return min(1.0, math.exp(min(0.0, math.log(2) + log_tail - n * math.log(2))))
 
 
-def _interval(gains: np.ndarray, seed: int) -> tuple[float, float]:
-    """Paired bootstrap interval of the mean of `gains` (-1, 0 or 1 for each photo)."""
-    n = len(gains)
-    sums = resample(lambda rows: [gains[rows].sum()], n, seed=seed)[:, 0]
-    low, high = (float(edge) / n for edge in np.percentile(sums, (2.5, 97.5)))
-    if low < high:
-        return min(low, float(gains.mean())), max(high, float(gains.mean()))
-    doubt = wilson(0, n).high  # all resamples agree: the bootstrap would claim certainty
-    return max(-1.0, low - doubt), min(1.0, high + doubt)
+def difference_interval(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float]:
+    """The 95 % interval of `(only_second - only_first) / n`, by Newcombe's paired square-and-add (1998, method 10).
+
+    Wilson's intervals of the two shares, put together with their correlation: honest also where few photos or none
+    tell the two classifiers apart, where a bootstrap would claim certainty.
+    """
+    n = both + only_first + only_second + neither
+    first, second = wilson(both + only_first, n), wilson(both + only_second, n)
+    down, up = (
+        (second.value - second.low, first.high - first.value),
+        (second.high - second.value, first.value - first.low),
+    )
+    together = _correlation(both, only_first, only_second, neither)
+
+    def half_width(one: float, other: float) -> float:
+        return math.sqrt(max(0.0, one * one + other * other - 2 * together * one * other))
+
+    difference = (only_second - only_first) / n
+    return max(-1.0, difference - half_width(*down)), min(1.0, difference + half_width(*up))
+
+
+def _correlation(both: int, only_first: int, only_second: int, neither: int) -> float:
+    """How much the two are right on the same photos: the phi coefficient, corrected for continuity where positive."""
+    sides = (both + only_first, only_second + neither, both + only_second, only_first + neither)
+    if 0 in sides:
+        return 0.0
+    excess: float = both * neither - only_first * only_second
+    if excess > 0:
+        excess = max(0.0, excess - (both + only_first + only_second + neither) / 2)
+    return excess / math.sqrt(math.prod(sides))

@@ -9,6 +9,7 @@ from graft.core.records import record
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Score
 
+MOST_LOSS = 0.01  # of accuracy that speed may cost, at worst: "no difference shown" on few photos says too little
 EQUALLY_FAST = 0.9  # of the fastest: a tenth is no reason to give up accuracy, and timings differ by some percent
 
 
@@ -78,11 +79,11 @@ def on_frontier(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def recommend(entries: Sequence[Ranked]) -> Ranked:
-    """The fastest backbone that is not shown to be worse than the most accurate one.
+    """The fastest backbone that is shown to be within a point of the most accurate one: its interval ends there.
 
     Speeds within a tenth of the fastest count as equal; among these the most accurate is taken.
     """
-    good = [each for each in entries if each.against_best is None or each.against_best.verdict != "worse"]
+    good = [each for each in entries if each.against_best is None or each.against_best.low >= -MOST_LOSS]
     fastest = max(each.photos_per_second for each in good)
     fast = [each for each in good if each.photos_per_second >= EQUALLY_FAST * fastest]
     return max(fast, key=lambda each: (each.accuracy.value, each.photos_per_second))

@@ -1,15 +1,13 @@
 """The activation store: what was computed once is kept by content, verified when read, and dropped when old."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from graft.core.errors import BadInput, IntegrityProblem, ResourceProblem
-from graft.core.files import Lock, free_bytes, make_directory, remove_file, sweep_stray, write_atomic
+from graft.core.files import Lock, free_bytes, make_directory, mark_used, remove_file, sweep_stray, write_atomic
 from graft.core.hashing import sha256_json
 from graft.core.records import to_json, to_value
 from graft.core.tensors import TensorFile, read_tensors, tensors_sha256, write_tensors
@@ -52,6 +50,7 @@ class Store:
 
     directory: Path
     cap_bytes: int
+    make_room: Callable[[], int] | None = None  # called after something was added, in place of `evict`
 
     def get(self, key: str, rows: Sequence[str], report: Report) -> Iterator[Block]:
         """Blocks of the `rows` (all different) that are there, one shard in memory at a time; each row at most once.
@@ -80,7 +79,7 @@ class Store:
         folder = self._folder(key)
         make_directory(folder)
         write_tensors(folder / f"{tensors_sha256(tensors)}{SUFFIX}", tensors, metadata={}, writer=WRITER)
-        self.evict()
+        (self.make_room or self.evict)()
 
     def lock(self, key: str, wait_seconds: float = WAIT_SECONDS) -> Lock:
         """Held by whoever computes rows of `key`: others wait and then find them, instead of computing them too."""
@@ -261,9 +260,7 @@ def _read_shard(path: Path, key: str, wanted: dict[str, int]) -> Block | None:
             for name, tensor in file.tensors.items()
             if name.startswith(VALUES_PREFIX)
         }
-    # For the eviction order only; a store that can only be read is still a store.
-    with suppress(OSError):
-        os.utime(path)
+    mark_used(path)
     return Block(positions, values)
 
 

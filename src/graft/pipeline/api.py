@@ -6,6 +6,7 @@ from typing import Literal
 from graft.bundle.bundle import Bundle
 from graft.core.progress import make_progress
 from graft.core.records import construct
+from graft.data.records import Duplicates
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.predict import bundle_of
 from graft.pipeline.train import TrainResult
@@ -22,6 +23,8 @@ def train(
     image_size: int | None = None,
     seed: int = 0,
     split: str = "70/15/15",
+    split_from: str | Path | None = None,
+    duplicates: Duplicates = "near",
     max_megapixels: float | None = None,
     max_megabytes: float | None = None,
     min_side: int | None = None,
@@ -30,7 +33,9 @@ def train(
 ) -> TrainResult:
     """Train a classifier on a folder of labelled photos, as `graft train` does; raises `GraftError`.
 
-    The result names the run's folder, the bundle and the report; its `summary` holds the scores. Photos above
+    The result names the run's folder, the bundle and the report; its `summary` holds the scores. `split_from` is an
+    earlier run whose photos keep their splits; copies that share a split are those that look the same, or with
+    `duplicates="exact"` those of equal bytes. Photos above
     `max_megapixels` (50) or `max_megabytes` (25), or with a side below `min_side` (8 pixels), are left out; `white` is
     the sample of 16-bit photos that is white (65535; 4095 for data of 12 bits). The classifier keeps these rules.
     """
@@ -44,6 +49,8 @@ def train(
         image_size=image_size,
         seed=seed,
         split=split,
+        split_from=None if split_from is None else str(split_from),
+        duplicates=duplicates,
         max_megapixels=max_megapixels,
         max_megabytes=max_megabytes,
         min_side=min_side,

@@ -13,11 +13,12 @@ from graft.core.records import from_json
 from graft.features.forms import RECORD_FILE
 from graft.features.records import CompiledForm, Program
 from graft.features.store import PROGRAM_FILE, shard_rows
-from graft.pipeline.kept import PLACES, Item, is_recent, items, others_work
+from graft.pipeline.kept import CHECKS, PLACES, Item, anyone_works, items, sweep
 from graft.pipeline.workspace import cap_bytes
 
 SAFE = tuple(kind for kind in PLACES if kind not in ("weights", "other"))
-CLEARABLE = ("activations", "compiled", "weights", "scans", "archives", "tables", "all")
+HELD = ("weights", "archives")  # what a process at work may come back to, and cannot make again
+CLEARABLE = (*(kind for kind in PLACES if kind not in ("scratch", "other")), "all")
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def show_cache() -> CacheFacts:
 
 def verify_cache(*, repair: bool, progress: Progress) -> Verified:
     """Read everything against its hash. With `repair`, what is damaged is removed: it is made again when needed."""
-    found = [item for item in items(machine.cache_directory()) if item.kind not in ("scratch", "other")]
+    found = [item for item in items(machine.cache_directory()) if item.kind in CHECKS]
     size = sum(item.size_bytes for item in found)
     damaged = []
     with progress.stage("Verifying the cache", size >> 20, "MB") as stage:
@@ -122,21 +123,21 @@ def verify_cache(*, repair: bool, progress: Progress) -> Verified:
 def clear_cache(kind: str) -> Cleared:
     """Remove one kind, or `all` but weights: a user would have to give those again.
 
-    Running processes go on: what they may hold stays, and what they can make again they do.
+    Running processes go on: weights and archives stay while one works, and what they can make again they do.
     """
     if kind not in CLEARABLE:
         raise BadInput(f"KIND must be one of {', '.join(CLEARABLE)}, got {kind!r}.")
     cache = machine.cache_directory()
     wanted = SAFE if kind == "all" else (kind,)
     found = list(items(cache))
-    busy = others_work(cache)
+    busy = anyone_works(cache)
     gone, in_use = [], 0
     for item in (each for each in found if each.kind in wanted):
-        held = (item.kind in ("weights", "archives") and busy) or (item.kind == "archives" and is_recent(item))
-        if not held and item.remove():
+        if not (item.kind in HELD and busy) and item.remove():
             gone.append(item)
         else:
             in_use += item.size_bytes > 0
+    sweep(cache)
     kept = sum(item.kind == "weights" for item in found) if kind == "all" else 0
     return Cleared(_by_kind(gone, wanted), in_use, kept)
 

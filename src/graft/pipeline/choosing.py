@@ -10,9 +10,9 @@ from graft.backbones.records import BackboneRecord
 from graft.backbones.weights import WeightsFile, builtin, imported, resolve
 from graft.core import machine
 from graft.core.errors import GraftError
-from graft.core.files import make_directory, write_atomic
+from graft.core.files import make_directory, mark_used, write_atomic
 from graft.core.hashing import sha256_json
-from graft.core.records import from_json, to_json, to_value
+from graft.core.records import from_sealed_json, to_sealed_json, to_value
 from graft.data.records import Manifest, Photo
 from graft.evaluation.ranking import Ranking
 from graft.training.records import Plan
@@ -83,7 +83,7 @@ def remember(ranking: Ranking) -> None:
     """Keep a ranking for the trainings on the same photos."""
     path = _ranking_path(ranking.data_key)
     make_directory(path.parent)
-    write_atomic(path, to_json(ranking), writer="ranking")
+    write_atomic(path, to_sealed_json(ranking), writer="ranking")
 
 
 def remembered_ranking(manifest: Manifest, image_size: int | None) -> Ranking | None:
@@ -91,9 +91,10 @@ def remembered_ranking(manifest: Manifest, image_size: int | None) -> Ranking | 
     key = data_key(manifest, image_size)
     path = _ranking_path(key)
     try:
-        ranking = from_json(Ranking, path.read_bytes(), source=str(path))
+        ranking = from_sealed_json(Ranking, path.read_bytes(), source=str(path))
     except (OSError, GraftError):
         return None  # a cache: what is damaged or of another version is as good as absent
+    mark_used(path)
     return ranking if ranking.data_key == key else None
 
 

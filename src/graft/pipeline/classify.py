@@ -1,6 +1,6 @@
 """A pretrained network used as it is: which of the classes it was trained on are on photos."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +16,9 @@ from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.parallel import in_groups
 from graft.core.progress import Progress
-from graft.data.images import load_pixels, read_bytes
-from graft.data.records import ImageRules
+from graft.data.depth import depth_note_of, is_deep
+from graft.data.images import check_and_load, read_bytes
+from graft.data.records import ImageFacts, ImageRules
 from graft.features.engines import best_precision, run_pixels
 from graft.features.extraction import opened_engine
 from graft.features.protocol import Engine
@@ -87,15 +88,24 @@ def recogniser(
 
 
 def classify(
-    chosen: Recogniser, inputs: Iterable[str], *, top: int, progress: Progress
+    chosen: Recogniser,
+    inputs: Iterable[str],
+    *,
+    top: int,
+    progress: Progress,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[Recognised | Failure]:
     """The likeliest classes for each photo in order; folders are walked, and what is no photo by name skipped.
 
-    A photo that fails becomes a `Failure`, and so does a folder that cannot be read.
+    A photo that fails becomes a `Failure`, and so does a folder that cannot be read. `tell` is given what to mind about
+    the photos, once all were read.
     """
     with ExitStack() as stack:
         network = _Network(chosen, progress, stack)
         yield from each_answer(inputs, lambda paths: network.each(paths, top), progress)
+    note = depth_note_of(network.deep, chosen.rules, "graft classify")
+    if note and tell:
+        tell(f"Mind: {note}")
 
 
 @dataclass
@@ -107,6 +117,7 @@ class _Network:
     stack: ExitStack
     threads: int = field(default_factory=machine.threads)
     engines: dict[int, Engine] = field(default_factory=dict)
+    deep: list[ImageFacts] = field(default_factory=list)  # of the photos that are stored with 16 bits
 
     def each(self, paths: Iterable[Path], top: int) -> Iterator[Recognised | Failure]:
         """Answers in the order of `paths`."""
@@ -120,7 +131,7 @@ class _Network:
     def _pixels(self, path: Path) -> np.ndarray | Failure:
         program, rules = self.chosen.program, self.chosen.rules
         try:
-            return load_pixels(
+            facts, pixels = check_and_load(
                 read_bytes(path, rules=rules),
                 side_pixels=program.side_pixels,
                 geometry=program.preprocessing.geometry,
@@ -128,6 +139,9 @@ class _Network:
             )
         except BadInput as error:
             return Failure(path=str(path), code=error.code, message=str(error))
+        if is_deep(facts):
+            self.deep.append(facts)
+        return pixels
 
     def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """(photo, class) for (photo, side, side, 3) uint8."""

@@ -26,6 +26,6 @@ def demo(folder: Path, *, progress: Progress) -> TrainResult:
         try:
             return train(options, progress=progress)
         except BadInput as error:
-            if error.code != "already_exists":
+            if error.code not in ("already_exists", "resume_mismatch"):
                 raise
         number += 1

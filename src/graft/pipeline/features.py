@@ -1,6 +1,6 @@
 """Photos → one vector or map each, from any layers of a network, in one file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from graft.core.progress import Progress
 from graft.core.records import to_value
 from graft.core.version import __version__
 from graft.data.archives.unpacking import is_archive, unpack
+from graft.data.depth import depth_note_of
 from graft.data.records import ImageRules, Photo, Quarantined
 from graft.data.scan import scan
 from graft.data.unlabelled import has_classes, read_unlabelled
 from graft.features.extraction import Filled, fill
 from graft.pipeline.feature_files import Columns, Layout, feature_file, kind_of_file, read_about
-from graft.pipeline.intake import read_data
+from graft.pipeline.intake import earlier_splits, read_data
 from graft.pipeline.layers import Reading, resolve_reading
 from graft.pipeline.options import FeatureOptions
 from graft.pipeline.workspace import LEFT_SECONDS, feature_store, scratch_folder
@@ -80,8 +81,12 @@ class FeaturesResult:
         }
 
 
-def extract_features(options: FeatureOptions, *, progress: Progress) -> FeaturesResult:
+def extract_features(
+    options: FeatureOptions, *, progress: Progress, tell: Callable[[str], None] | None = None
+) -> FeaturesResult:
     """Write the file that `options` ask for. Memory does not grow with the photos but for their names.
+
+    `tell` is given what to mind about the photos, before they are read.
 
     Raises: `BadInput` for data, names, weights or a file that is already there and holds something else;
     `ResourceProblem` for the machine's limits, before the work where they can be known.
@@ -91,6 +96,9 @@ def extract_features(options: FeatureOptions, *, progress: Progress) -> Features
     _check_place(path)
     reading = resolve_reading(options)
     listing = _listing(options, progress)
+    note = depth_note_of((photo.facts for photo in listing.photos), listing.rules, "graft features")
+    if note and tell:
+        tell(f"Mind: {note}")
     columns = listing.columns()
     about = _about(options, reading, listing, columns)
     _check_same(path, about)
@@ -124,13 +132,20 @@ def _listing(options: FeatureOptions, progress: Progress) -> Listing:
         return _unlabelled(data, options, progress)
     if not options.labels:
         raise BadInput(f"--no-labels is for folders and archives, got {options.data}.", hint="Leave it out.")
+    return _labelled(data, options, progress)
+
+
+def _labelled(data: Path, options: FeatureOptions, progress: Progress) -> Listing:
     intake = read_data(
         data,
         split=options.split,
         seed=options.seed,
         on_bad=options.on_bad,
+        split_from=earlier_splits(options.split_from),
         least_classes=1,
         least_photos=0,
+        rules=options.rules(),
+        duplicates=options.duplicates,
         progress=progress,
     )
     manifest = intake.manifest
@@ -146,8 +161,13 @@ def _listing(options: FeatureOptions, progress: Progress) -> Listing:
 
 
 def _unlabelled(data: Path, options: FeatureOptions, progress: Progress) -> Listing:
+    if options.split_from:
+        raise BadInput(
+            "--split-from needs photos in class folders, got photos without labels: they have no splits.",
+            hint="Leave it out.",
+        )
     source = read_unlabelled(data)
-    rules = ImageRules()
+    rules = options.rules()
     found = scan(
         source,
         rules=rules,
@@ -184,6 +204,7 @@ def _about(options: FeatureOptions, reading: Reading, listing: Listing, columns:
         "top_sha256": program.top_sha256,
         "side_pixels": program.side_pixels,
         "preprocessing": to_value(program.preprocessing),
+        "sixteen_bit_white": listing.rules.sixteen_bit_white,
         "precision": program.precision,
         "dtype": options.dtype,
         "layers": [_told(layer, output) for layer, output in zip(reading.layers, program.outputs, strict=True)],

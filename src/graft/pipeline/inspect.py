@@ -11,9 +11,8 @@ from graft.data.inspection.summary import Inspection, inspect_manifest
 from graft.data.limits import chosen_rules
 from graft.data.records import Duplicates, ImageRules, Manifest
 from graft.data.scan import OnBad
-from graft.pipeline.intake import Intake, read_data
+from graft.pipeline.intake import Intake, earlier_splits, read_data
 from graft.pipeline.pages import INSPECTION, check_page, write_page
-from graft.pipeline.run import Run
 
 SHEET_OF_EACH = 24
 SHEET_TOGETHER = 720
@@ -56,7 +55,7 @@ def inspect(
         least_classes=1,
         least_photos=0,
         rules=rules,
-        split_from=Run.open(Path(split_from)).read(Manifest) if split_from else None,
+        split_from=earlier_splits(split_from),
         duplicates=duplicates,
         progress=progress,
     )

@@ -14,6 +14,7 @@ from graft.data.records import Duplicates, ImageRules, Manifest
 from graft.data.scan import MAX_BAD_SHARE, MIN_CLASS_PHOTOS, OnBad, scan
 from graft.data.sources import is_run, read_source
 from graft.data.splits import Fractions, parse_split
+from graft.pipeline.run import Run
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Intake:
     def origin(self) -> Path:
         """Absolute path of what the photos were taken from: the folder, or the archive."""
         return self.archive.path if self.archive else self.root.resolve()
+
+
+def earlier_splits(run: str | None) -> Manifest | None:
+    """The manifest of the run that `--split-from` names; None where there is none to follow."""
+    return Run.open(Path(run)).read(Manifest) if run else None
 
 
 def read_data(
@@ -51,7 +57,7 @@ def read_data(
     `duplicates` whether photos that look the same are kept in one split, or only those with equal bytes.
     """
     archive = unpack(data, machine.cache_directory(), progress=progress) if is_archive(data) else None
-    source = read_source(archive.root if archive else data, least_classes=least_classes)
+    source = read_source(archive.root if archive else data, least_classes=least_classes, name=data.name)
     findings = scan(
         source,
         rules=rules,

@@ -1,8 +1,8 @@
 """What lies in the cache: each thing that is kept, how large, when it was last used, whether it is still what it was.
 
-Everything but imported weights can be made again. A thing goes only where no running process can miss it: activations
-and compiled forms are made again by whoever finds them gone; weights and unpacked archives stay while another process
-works, or where they were used a moment ago.
+Everything but imported weights can be made again. A thing goes only where no running process can miss it: weights and
+unpacked archives stay while a process works; all else is made again by whoever finds it gone. What goes unasked, because
+the cache is full, was not used a moment ago either, but for activations.
 """
 
 import os
@@ -16,15 +16,18 @@ from types import MappingProxyType
 from graft.backbones import layers
 from graft.core.errors import BadInput, GraftError, ResourceProblem
 from graft.core.files import Lock, remove_file, remove_tree
-from graft.core.records import from_json
+from graft.core.records import from_sealed_json
 from graft.core.tensors import read_tensors, tensors_sha256
-from graft.data.archives.unpacking import WHOLE, is_whole
+from graft.data.archives.unpacking import WHOLE, damage
+from graft.data.fingerprints import SUFFIX as FINGERPRINTS
+from graft.data.fingerprints import check_fingerprints
 from graft.data.scan import ScanMemory
 from graft.evaluation.ranking import Ranking
 from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE, stored_form
 from graft.features.store import SUFFIX, shard_problem
 
 RECENT_SECONDS = 600.0  # far longer than from finding a thing to holding on to it
+CAPPED = ("activations", "compiled", "scans", "archives", "tables")
 ALIVE = ".lock"  # in a scratch folder: held while its process works
 
 
@@ -72,8 +75,8 @@ def is_alive(scratch: Path) -> bool:
     return False
 
 
-def others_work(cache: Path) -> bool:
-    """Whether another process reads photos or trains now."""
+def anyone_works(cache: Path) -> bool:
+    """Whether a process, this one too, uses the cache now: reads photos, trains, answers."""
     return any(is_alive(folder) for folder in cache.glob("scratch/*") if folder.is_dir())
 
 
@@ -83,14 +86,19 @@ def is_recent(item: Item) -> bool:
 
 
 def trim(cache: Path, cap_bytes: int) -> int:
-    """Keep compiled forms and unpacked archives together under the cap; returns how many went, the oldest first."""
-    found = sorted(items(cache, ("compiled", "archives")), key=lambda item: item.used_seconds)
+    """Keep what can be made again under the cap, all of it together; returns how many things went, the oldest first.
+
+    What is in use does not go and does not count: archives while any process works, and everything but activations
+    where it was used a moment ago. Activations count always, or a run could fill the disk with them.
+    """
+    kinds = [kind for kind in CAPPED if kind != "archives" or not anyone_works(cache)]
+    found = [item for item in items(cache, kinds) if item.kind == "activations" or not is_recent(item)]
     excess = sum(item.size_bytes for item in found) - cap_bytes
     removed = 0
-    for item in found:
-        if excess <= 0 or is_recent(item):
+    for item in sorted(found, key=lambda item: item.used_seconds):
+        if excess <= 0:
             break
-        if not (item.kind == "archives" and others_work(cache)) and item.remove():
+        if item.remove():
             excess -= item.size_bytes
             removed += 1
     return removed
@@ -117,8 +125,18 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names if name not in ("lock", ALIVE))
 
 
+def _scans(cache: Path) -> Iterator[Path]:
+    """Verdicts, and beside them the fingerprints of the same photos."""
+    for suffix in (".json", FINGERPRINTS):
+        yield from cache.glob(f"scan/scans/*{suffix}")
+
+
+def _downloads(cache: Path) -> Iterator[Path]:
+    return (path for path in cache.glob("downloads/*") if path.suffix != ".lock")
+
+
 def _other(cache: Path) -> Iterator[Path]:
-    known = {"store", "compiled", "weights", "scan", "archives", "layers", "rankings", "scratch"}
+    known = {"store", "compiled", "weights", "scan", "archives", "layers", "rankings", "downloads", "keras", "scratch"}
     if cache.is_dir():
         yield from (path for path in cache.iterdir() if path.name not in known)
 
@@ -128,24 +146,26 @@ PLACES: Mapping[str, Callable[[Path], Iterator[Path]]] = MappingProxyType(
         "activations": lambda cache: cache.glob(f"store/*/*/*{SUFFIX}"),
         "compiled": lambda cache: cache.glob("compiled/*"),
         "weights": lambda cache: cache.glob("weights/*.safetensors"),
-        "scans": lambda cache: cache.glob("scan/scans/*.json"),
+        "scans": _scans,
         "archives": lambda cache: cache.glob("archives/*"),
         "tables": lambda cache: (path for name in ("layers", "rankings") for path in cache.glob(f"{name}/*.json")),
+        "downloads": _downloads,
+        "keras": lambda cache: cache.glob("keras"),
         "scratch": lambda cache: cache.glob("scratch/*"),
         "other": _other,
     }
 )
 
 
-def _record_problem(cls: type[object]) -> Callable[[Path], str]:
-    def check(path: Path) -> str:
-        return _told(lambda: from_json(cls, path.read_bytes(), source=path.name))
-
-    return check
+def _scan_problem(path: Path) -> str:
+    if path.suffix == FINGERPRINTS:
+        return _told(lambda: check_fingerprints(path))
+    return _told(lambda: from_sealed_json(ScanMemory, path.read_bytes(), source=path.name))
 
 
 def _table_problem(path: Path) -> str:
-    return _record_problem(layers.LayerTable if path.parent.name == layers.FOLDER else Ranking)(path)
+    cls: type[object] = layers.LayerTable if path.parent.name == layers.FOLDER else Ranking
+    return _told(lambda: from_sealed_json(cls, path.read_bytes(), source=path.name))
 
 
 def _weights_problem(path: Path) -> str:
@@ -158,8 +178,11 @@ def _weights_problem(path: Path) -> str:
 
 
 def _archive_problem(path: Path) -> str:
-    there = (path / WHOLE).exists()
-    return "" if not there or is_whole(path / WHOLE, path.name) else "its files are not those that were unpacked"
+    found: list[str] = []
+    if (path / WHOLE).exists():
+        problem = _told(lambda: found.append(damage(path / WHOLE, path.name)))
+        return "".join(found) or problem
+    return ""
 
 
 def _told(read: Callable[[], object]) -> str:
@@ -180,7 +203,7 @@ CHECKS: Mapping[str, Callable[[Path], str]] = MappingProxyType(
         "activations": shard_problem,
         "compiled": lambda path: stored_form(path, path.name)[1],
         "weights": _weights_problem,
-        "scans": _record_problem(ScanMemory),
+        "scans": _scan_problem,
         "archives": _archive_problem,
         "tables": _table_problem,
     }
@@ -199,6 +222,13 @@ def _remove_archive(place: Path) -> None:
         remove_tree(place / WHOLE)
 
 
+def _remove_download(path: Path) -> None:
+    """Not what a process fetches now. The lock stays, for others may wait for it."""
+    name = path.name.removesuffix(".json").removesuffix(".part")
+    with Lock(path.with_name(f"{name}.lock"), wait_seconds=0.0):
+        remove_tree(path)
+
+
 def _remove_scratch(folder: Path) -> None:
     if is_alive(folder):
         raise ResourceProblem(f"{folder} must not be in use.", code="locked")
@@ -207,5 +237,5 @@ def _remove_scratch(folder: Path) -> None:
 
 
 REMOVERS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
-    {"compiled": _remove_compiled, "archives": _remove_archive, "scratch": _remove_scratch}
+    {"compiled": _remove_compiled, "archives": _remove_archive, "downloads": _remove_download, "scratch": _remove_scratch}
 )

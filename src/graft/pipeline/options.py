@@ -10,7 +10,27 @@ from graft.data.records import MOST_BYTES, MOST_PIXELS, Duplicates, ImageRules
 
 
 @record
-class TrainOptions:
+class RuleOptions:
+    """What photos may be, and which 16-bit sample is white; None: the default, or what the plan to follow says."""
+
+    max_megapixels: Annotated[float, Interval(ge=0.001, le=MOST_PIXELS / MILLION)] | None = None
+    max_megabytes: Annotated[float, Interval(ge=0.001, le=MOST_BYTES / MILLION)] | None = None
+    min_side: Annotated[int, Interval(ge=1, le=2048)] | None = None  # pixels
+    white: Annotated[int, Interval(ge=255, le=65_535)] | None = None
+
+    def rules(self, followed: ImageRules | None = None) -> ImageRules:
+        """The rules for photos: those of the plan that is followed, or the defaults, with what was chosen here."""
+        return chosen_rules(
+            followed or ImageRules(),
+            max_megapixels=self.max_megapixels,
+            max_megabytes=self.max_megabytes,
+            min_side=self.min_side,
+            white=self.white,
+        )
+
+
+@record
+class TrainOptions(RuleOptions):
     """Choices as they were typed; `planning` resolves them against data and machine into a `Plan`."""
 
     data: str  # a folder of class folders, with or without split folders, a zip or tar of one, or a CSV table
@@ -28,26 +48,11 @@ class TrainOptions:
     split_from: str | None = None  # an earlier run whose photos keep their splits
     duplicates: Duplicates = "near"  # which copies share a split: those that look the same, or equal bytes only
     config: str | None = None  # a plan.json to follow
-    # What photos may be, and which 16-bit sample is white; None: the default, or what the plan to follow says.
-    max_megapixels: Annotated[float, Interval(ge=0.001, le=MOST_PIXELS / MILLION)] | None = None
-    max_megabytes: Annotated[float, Interval(ge=0.001, le=MOST_BYTES / MILLION)] | None = None
-    min_side: Annotated[int, Interval(ge=1, le=2048)] | None = None  # pixels
-    white: Annotated[int, Interval(ge=255, le=65_535)] | None = None
     command: str = ""  # what was typed, for the report
-
-    def rules(self, followed: ImageRules | None = None) -> ImageRules:
-        """The rules for photos: those of the plan that is followed, or the defaults, with what was chosen here."""
-        return chosen_rules(
-            followed or ImageRules(),
-            max_megapixels=self.max_megapixels,
-            max_megabytes=self.max_megabytes,
-            min_side=self.min_side,
-            white=self.white,
-        )
 
 
 @record
-class FeatureOptions:
+class FeatureOptions(RuleOptions):
     """Choices for a file of features; those that `TrainOptions` has too mean the same there."""
 
     data: str  # as for a training; or a folder of photos without labels
@@ -65,3 +70,5 @@ class FeatureOptions:
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"  # of the file
     on_bad: Literal["quarantine", "fail"] = "quarantine"
+    split_from: str | None = None
+    duplicates: Duplicates = "near"

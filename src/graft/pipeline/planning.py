@@ -15,6 +15,7 @@ from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
 from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking
 from graft.pipeline.options import TrainOptions
+from graft.pipeline.run import shortened
 from graft.training.records import Plan
 
 
@@ -128,11 +129,6 @@ def _check_same(plan: Plan, given: Plan, path: str) -> None:
         if field.name in ("graft_version", "recipe_reason") or wanted == found:
             continue
         raise BadInput(
-            f"{path} must be followed, but {field.name} is {_short(wanted)} there and {_short(found)} here.",
+            f"{path} must be followed, but {field.name} is {shortened(wanted)} there and {shortened(found)} here.",
             hint="Give the same data, weights and options as for that run, or leave --config out.",
         )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."

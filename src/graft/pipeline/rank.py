@@ -4,7 +4,7 @@ The answers are out of fold (`graft.training.crossfit`): each photo's comes from
 group. Photos that will measure the classifier later are never read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from graft.core.errors import BadInput, GraftError
 from graft.core.progress import Progress
 from graft.core.records import record_hash
 from graft.core.version import __version__
+from graft.data.depth import depth_note_of
 from graft.data.records import Manifest, Photo
 from graft.evaluation.comparison import compare
 from graft.evaluation.intervals import wilson
@@ -25,7 +26,7 @@ from graft.evaluation.ranking import NotRanked, Ranked, Ranking, on_frontier, re
 from graft.features.extraction import extract
 from graft.pipeline.bundling import expected_bytes
 from graft.pipeline.choosing import Chosen, all_here, data_key, pool_of, remember
-from graft.pipeline.intake import Intake, read_data
+from graft.pipeline.intake import Intake, earlier_splits, read_data
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, make_plan, program_of
 from graft.pipeline.timing import TimedPhotos, rates
@@ -62,10 +63,17 @@ class _Measured:
     n_reused: int
 
 
-def rank(options: TrainOptions, *, backbones: Sequence[str] = (), progress: Progress) -> Ranking:
+def rank(
+    options: TrainOptions,
+    *,
+    backbones: Sequence[str] = (),
+    progress: Progress,
+    tell: Callable[[str], None] | None = None,
+) -> Ranking:
     """Measure backbones as trainings with `options` would use them, remember the result, and say which to take.
 
-    `backbones` are names or families; none: every backbone whose weights are on this machine.
+    `backbones` are names or families; none: every backbone whose weights are on this machine. `tell` is
+    given what to mind about the photos, before they are read.
     Raises: `BadInput` for data or names that cannot be used, or where no backbone could be measured.
     """
     found, failed = _candidates(backbones, machine.cache_directory())
@@ -74,10 +82,15 @@ def rank(options: TrainOptions, *, backbones: Sequence[str] = (), progress: Prog
         split=options.split,
         seed=options.seed,
         on_bad=options.on_bad,
+        split_from=earlier_splits(options.split_from),
         duplicates=options.duplicates,
         rules=options.rules(),
         progress=progress,
     )
+    facts = (photo.facts for photo in intake.manifest.photos)
+    note = depth_note_of(facts, intake.manifest.rules, "graft backbones rank and graft train")
+    if note and tell:
+        tell(f"Mind: {note}")
     pool = _pool(intake, options.seed)
     measured: list[_Measured] = []
     with progress.stage("Ranking backbones", len(found), "backbones") as stage:
@@ -206,7 +219,7 @@ def _ranking(
     ]
     if not timed:
         raise _nothing_ranked([*failed, *untimed])
-    entries = _entries(pool, timed, options.seed)
+    entries = _entries(pool, timed)
     plan = timed[0][0].resolved.plan
     kept_back = [photo.split for photo in pool.manifest.photos if photo.split not in {p.split for p in pool.photos}]
     return Ranking(
@@ -231,19 +244,18 @@ def _ranking(
     )
 
 
-def _entries(pool: _Pool, timed: Sequence[tuple[_Measured, float]], seed: int) -> tuple[Ranked, ...]:
+def _entries(pool: _Pool, timed: Sequence[tuple[_Measured, float]]) -> tuple[Ranked, ...]:
     """The most accurate first; among equals the fastest."""
     right = [int(np.count_nonzero(each.fit.predicted == pool.labels)) for each, _ in timed]
     order = sorted(range(len(timed)), key=lambda place: (-right[place], -timed[place][1]))
     frontier = on_frontier([(right[place], timed[place][1]) for place in order])
     best = timed[order[0]][0].fit.predicted
     return tuple(
-        _entry(pool, *timed[place], best if number else None, frontier[number], seed)
-        for number, place in enumerate(order)
+        _entry(pool, *timed[place], best if number else None, frontier[number]) for number, place in enumerate(order)
     )
 
 
-def _entry(pool: _Pool, each: _Measured, speed: float, best: np.ndarray | None, frontier: bool, seed: int) -> Ranked:
+def _entry(pool: _Pool, each: _Measured, speed: float, best: np.ndarray | None, frontier: bool) -> Ranked:
     right = int(np.count_nonzero(each.fit.predicted == pool.labels))
     plan = each.resolved.plan
     return Ranked(
@@ -252,7 +264,7 @@ def _entry(pool: _Pool, each: _Measured, speed: float, best: np.ndarray | None, 
         weights_sha256=plan.weights_sha256,
         side_pixels=plan.side_pixels,
         accuracy=wilson(right, len(pool.labels)),
-        against_best=None if best is None else compare(pool.labels, best, each.fit.predicted, seed=seed),
+        against_best=None if best is None else compare(pool.labels, best, each.fit.predicted),
         photos_per_second=speed,
         weights_bytes=each.weights_bytes,
         classifier_bytes=each.classifier_bytes,

@@ -13,6 +13,12 @@ from graft.pipeline.pages import RANKING, write_page
 from graft.pipeline.reporting import quoted
 from graft.report.rank_page import RankPage, render_ranking
 
+# Options of a ranking that a training on its result needs too: with others it would read other photos, or otherwise.
+FOLLOWED = (
+    *("image_size", "seed", "split", "split_from", "duplicates", "precision"),
+    *("max_megapixels", "max_megabytes", "min_side", "white"),
+)
+
 
 def write_rank_page(path: Path, ranking: Ranking, options: TrainOptions) -> Path:
     """Write the page; an earlier one is replaced, anything that is no page is left alone (`BadInput`)."""
@@ -40,9 +46,10 @@ def train_command(ranking: Ranking, options: TrainOptions) -> str:
     }
     if len(files) > 1:
         words += ["--weights", str(files[entry.weights_sha256])]
-    for name in ("image_size", "seed", "split", "precision"):
-        if getattr(options, name) != getattr(TrainOptions(data=""), name):
-            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    for name in FOLLOWED:
+        value = getattr(options, name)
+        if value != getattr(TrainOptions(data=""), name):
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     return " ".join(map(quoted, words))
 
 

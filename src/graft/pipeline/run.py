@@ -1,6 +1,6 @@
 """The run: one directory with everything a training left behind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
@@ -130,13 +130,25 @@ def place_run(output: str | None, data: Path, plan: Plan) -> Run:
 
 
 def check_free(run: Run, plan: Plan) -> None:
-    """Refuse a directory that holds anything but a run of this plan; asked again once its lock is held."""
-    if not _is_free(run.path) and not _holds(run, plan):
+    """Refuse a directory that holds anything but a run of this plan; asked again once its lock is held.
+
+    Raises `BadInput`: `resume_mismatch` where it holds a run of another plan, naming each difference, `already_exists`
+    where it holds something else.
+    """
+    if _is_free(run.path) or _holds(run, plan):
+        return
+    differences = _differences(run, plan)
+    if differences:
         raise BadInput(
-            f"The output must be a new or empty folder, or hold a run of the same plan, got {run.path}.",
-            hint="Choose another folder, with -o on the command line, or remove this one.",
-            code="already_exists",
+            f"The output must hold a run of the same plan to go on with, but {run.path} differs in {differences}.",
+            hint="Give the same data and options as for that run, or choose another folder with -o.",
+            code="resume_mismatch",
         )
+    raise BadInput(
+        f"The output must be a new or empty folder, or hold a run of the same plan, got {run.path}.",
+        hint="Choose another folder, with -o on the command line, or remove this one.",
+        code="already_exists",
+    )
 
 
 def _next_free(data: Path, plan: Plan) -> Run:
@@ -165,3 +177,20 @@ def _holds(run: Run, plan: Plan) -> bool:
         return run.has(Plan) and run.read(Plan) == plan
     except GraftError:
         return False
+
+
+def _differences(run: Run, plan: Plan) -> str:
+    """In which fields the plan of a run differs, as `seed (0 there, 4 now)`; empty where no plan reads."""
+    try:
+        earlier = run.read(Plan)
+    except GraftError:
+        return ""
+    pairs = [(field.name, getattr(earlier, field.name), getattr(plan, field.name)) for field in fields(Plan)]
+    told = [f"{name} ({shortened(old)} there, {shortened(new)} now)" for name, old, new in pairs if old != new]
+    return ", ".join(told).replace("manifest_hash", "the photos or their splits: manifest_hash")
+
+
+def shortened(value: object) -> str:
+    """A plan's value for a sentence."""
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

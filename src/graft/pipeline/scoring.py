@@ -43,7 +43,7 @@ def training_rows(manifest: Manifest) -> Rows:
     return Rows(rows_of(manifest, "train"), rows_of(manifest, "validation"), groups)
 
 
-def score(manifest: Manifest, values: Mapping[str, np.ndarray], result: ProbeResult, *, seed: int) -> Scored:
+def score(manifest: Manifest, values: Mapping[str, np.ndarray], result: ProbeResult) -> Scored:
     """Classify the test photos, or the validation photos where there is no test split.
 
     `values` are the taps of the manifest's photos, row by row. This is the first time that test features are read.
@@ -53,7 +53,7 @@ def score(manifest: Manifest, values: Mapping[str, np.ndarray], result: ProbeRes
     rows = rows_of(manifest, split)
     found = classify(values, result.classifier, rows)
     last = classify(values, result.last_layer, rows)
-    comparison = compare(labels[rows], last.argmax(axis=1), found.argmax(axis=1), seed=seed)
+    comparison = compare(labels[rows], last.argmax(axis=1), found.argmax(axis=1))
     return Scored(split, rows, labels[rows], found, comparison)
 
 

@@ -20,10 +20,10 @@ from graft.features.extraction import extract
 from graft.features.records import Activations
 from graft.pipeline.bundling import write_classifier
 from graft.pipeline.clock import Clock
-from graft.pipeline.intake import Intake, read_data
+from graft.pipeline.intake import Intake, earlier_splits, read_data
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, follow, program_of, read_plan, resolve_plan
-from graft.pipeline.reporting import write_report, write_thumbnails
+from graft.pipeline.reporting import next_commands, write_report, write_thumbnails
 from graft.pipeline.run import Made, Run, check_free, place_run
 from graft.pipeline.scoring import Scored, score, training_rows
 from graft.pipeline.workspace import feature_store, scratch_folder
@@ -41,6 +41,7 @@ class TrainResult:
     report: Path
     summary: dict[str, Any]
     text: str
+    next_command: tuple[str, str]  # and what it does
 
 
 def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
@@ -82,17 +83,16 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
             run.write(_made(options, intake, clock, activations))
             text = write_report(run)
     summary = _summary(run, intake.manifest, resolved, result, evaluation) | {"seconds": clock.seconds()}
-    return TrainResult(run.path, run.bundle, run.report, summary, text)
+    return TrainResult(run.path, run.bundle, run.report, summary, text, next_commands(run)[0])
 
 
 def _read(options: TrainOptions, given: Plan | None, progress: Progress) -> Intake:
-    earlier = Run.open(Path(options.split_from)).read(Manifest) if options.split_from else None
     return read_data(
         Path(options.data),
         split=given.split_fractions if given else options.split,
         seed=options.seed,
         on_bad=options.on_bad,
-        split_from=earlier,
+        split_from=earlier_splits(options.split_from),
         duplicates=options.duplicates,
         rules=options.rules(given.rules if given else None),
         progress=progress,
@@ -136,7 +136,7 @@ def _fit(manifest: Manifest, activations: Activations, plan: Plan, progress: Pro
 
 
 def _judge(manifest: Manifest, activations: Activations, result: ProbeResult, plan: Plan) -> tuple[Scored, Evaluation]:
-    scored = score(manifest, activations.values, result, seed=plan.seed)
+    scored = score(manifest, activations.values, result)
     evaluation = evaluate(
         scored.probabilities,
         scored.labels,

@@ -5,11 +5,11 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from graft.core import machine
-from graft.core.errors import BadInput
+from graft.core.errors import BadInput, ResourceProblem
 from graft.core.files import Lock, make_directory, remove_tree
 from graft.features.store import Store, default_cap_bytes
 from graft.pipeline.kept import ALIVE, is_alive, trim
@@ -19,12 +19,13 @@ LEFT_SECONDS = 86_400.0  # far longer than anything here takes
 
 def feature_store() -> Store:
     """The activation store in this user's cache."""
-    folder = _folder("store")
-    return Store(folder, cap_bytes(folder))
+    folder, cache = _folder("store"), machine.cache_directory()
+    cap = cap_bytes(cache)
+    return Store(folder, cap, make_room=lambda: trim(cache, cap))
 
 
 def cap_bytes(cache: Path) -> int:
-    """What activations may take, and compiled forms and archives as much again: GRAFT_CACHE_CAP, else the default."""
+    """What all that can be made again may take together, while nobody uses it: GRAFT_CACHE_CAP, else the default."""
     given = os.environ.get("GRAFT_CACHE_CAP", "").strip()
     if not given:
         return default_cap_bytes(cache)
@@ -38,20 +39,33 @@ def cap_bytes(cache: Path) -> int:
 
 
 @contextmanager
+def working(*, tidy: bool = True) -> Iterator[None]:
+    """While the context lasts, nothing that this process may need is removed from the cache by another.
+
+    With `tidy` the cache is brought under its cap first, which takes a look at everything in it.
+    """
+    cache = machine.cache_directory()
+    if tidy:
+        trim(cache, cap_bytes(cache))
+    with ExitStack() as stack:
+        with suppress(ResourceProblem):  # a cache that can only be read is still a cache
+            stack.enter_context(scratch_folder())
+        yield
+
+
+@contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A folder that goes with its context: beside the cache, on a disk, for memory maps must not fill a RAM disk.
 
-    Folders that killed processes left a day ago and earlier are swept. While the context lasts, nothing that this
-    process may need is removed from the cache by another.
+    Folders that killed processes left a day ago and earlier are swept.
     """
-    for left in _folder("scratch").iterdir():
+    folder = _folder("scratch")
+    for left in folder.iterdir():
         with suppress(OSError):  # another process sweeps too
             if time.time() - left.stat().st_mtime > LEFT_SECONDS and not is_alive(left):
                 remove_tree(left)
-    cache = machine.cache_directory()
-    trim(cache, cap_bytes(cache))
     with (
-        tempfile.TemporaryDirectory(dir=_folder("scratch"), ignore_cleanup_errors=True) as scratch,
+        tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch,
         Lock(Path(scratch) / ALIVE),
     ):
         yield Path(scratch)

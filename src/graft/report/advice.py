@@ -41,7 +41,9 @@ def advise(data: ReportData) -> tuple[Advice, ...]:
 
 
 def worst_pair(data: ReportData) -> ConfusedPair | None:
-    """The two classes that are confused most, both directions added; None without a mistake."""
+    """The two classes that are confused most, both directions added; None without a mistake or a choice."""
+    if len(data.evaluation.per_class) < 3:
+        return None
     table, scores = data.evaluation.confusion, data.evaluation.per_class
     best: ConfusedPair | None = None
     for one, row in enumerate(table):
@@ -103,17 +105,22 @@ def _larger_network(data: ReportData) -> Iterator[Advice]:
         yield Advice(
             "Use a larger network",
             "The built-in one is small. With weights you have as a file, results are usually better: add --backbone "
-            "mobilenet --weights FILE to the command. graft backbones list names what can be used.",
+            "mobilenet --weights FILE to the command. graft backbones list names what can be used, fetch brings it.",
         )
 
 
 def _confused(data: ReportData) -> Iterator[Advice]:
+    wrong = data.evaluation.n - findings.correct(data.evaluation)
     pair = worst_pair(data)
     if pair is None:
+        if wrong:
+            yield Advice(
+                "Check the labels of its mistakes",
+                f"It made {words.counted(wrong, 'mistake')}, shown below. If their labels are right, add such photos.",
+            )
         return
     counts = findings.train_counts(data.inspection)
     trained = f"{words.count(counts.get(pair.first, 0))} and {words.count(counts.get(pair.second, 0))}"
-    wrong = data.evaluation.n - findings.correct(data.evaluation)
     if pair.mistakes < max(2, STANDS_OUT * wrong):
         yield Advice(
             "Check the labels of its mistakes",
@@ -194,8 +201,9 @@ def _quarantine(data: ReportData) -> Iterator[Advice]:
     left_out = len(data.manifest.quarantined)
     if left_out:
         yield Advice(
-            f"Repair or delete {words.counted(left_out, 'file')}",
-            f"{'It' if left_out == 1 else 'They'} could not be used; each is listed with its reason under “Data”.",
+            f"See to {words.counted(left_out, 'file')} left out",
+            f"{'It' if left_out == 1 else 'They'} could not be used. Under “Data” each is listed with its reason and "
+            "with what helps: repairing it, removing it, or another limit.",
         )
 
 

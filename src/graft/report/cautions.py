@@ -1,8 +1,10 @@
 """What flatters or limits a score: scored photos it learned from, labels at odds, classes without scored photos."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from graft.data.depth import depth_note
+from graft.data.inspection.shortcuts import Shortcut
 from graft.data.records import Manifest
 from graft.evaluation.records import Evaluation
 from graft.report import words
@@ -48,13 +50,17 @@ def seen_sentence(manifest: Manifest, evaluation: Evaluation) -> str:
     return f"{of} also among those it learned from: expect new photos to do worse."
 
 
-def lines(manifest: Manifest, evaluation: Evaluation) -> tuple[str, ...]:
+def lines(manifest: Manifest, evaluation: Evaluation, shortcuts: Sequence[Shortcut] = ()) -> tuple[str, ...]:
     """What to mind about a score, at most three lines, the gravest first."""
     note = depth_note(manifest)
     found = [str(note) if note else "", seen_sentence(manifest, evaluation)]
     doubtful = conflicts(manifest)
     if doubtful:
         found.append(f"{words.counted(doubtful, 'photo lies', 'photos lie')} in two classes: one label is wrong.")
+    if shortcuts:
+        kinds = words.listed(list(dict.fromkeys(item.property.replace("_", " ") for item in shortcuts))[:MOST_NAMES])
+        told = words.counted(len(shortcuts), "property of the files gives", "properties of the files give")
+        found.append(f"{told} classes away ({kinds}): it may have learned that. The report says more.")
     names = unscored(evaluation)
     if names:
         some = words.listed([f"“{words.shortened(name, 20)}”" for name in names[:MOST_NAMES]])

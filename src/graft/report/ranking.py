@@ -58,13 +58,12 @@ def recommendation(ranking: Ranking) -> str:
     if len(ranking.entries) == 1:
         return f"{take.title} is the only backbone that was measured."
     if take == best:
-        reason = "the most accurate, and no backbone that cannot be told apart from it is clearly faster"
+        reason = "the most accurate, and no clearly faster one is shown to be within a point of it"
         return f"Take {take.title}: {reason}."
     against = take.against_best
-    risk = f" It may still be up to {abs(against.low) * 100:.1f} points worse (95 % interval)." if against else ""
+    risk = f" (at worst {abs(min(0.0, against.low)) * 100:.1f} points less, by the 95 % interval)" if against else ""
     return (
-        f"Take {take.title}: the fastest that is not shown to be worse than the most accurate, {best.title}.{risk}"
-        f" Where only accuracy counts, take {best.title}."
+        f"Take {take.title}: the fastest that is shown to be within a point of the most accurate, {best.title}{risk}."
     )
 
 
@@ -91,7 +90,7 @@ def method(ranking: Ranking) -> list[tuple[str, str]]:
         ),
         (
             "Against the best",
-            "On the same photos, one by one: McNemar's exact test and a paired bootstrap interval. Each comparison "
+            "On the same photos, one by one: McNemar's exact test and Newcombe's paired interval. Each comparison "
             "stands for itself at 95 %; among many, one in twenty may mislead. Folds share training photos, so the "
             "intervals speak of the photos and not of other training sets.",
         ),

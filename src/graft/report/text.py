@@ -25,15 +25,14 @@ _TYPEWRITTEN: Final = str.maketrans(
 
 
 def summary_text(data: ReportData, *, report: str, bundle: str) -> str:
-    """What a training ends with, at most 15 lines: how good, what to mind, where the files lie, what to type next.
+    """What a training ends with, at most 16 lines: how good, what to mind, which network, where the files lie.
 
     `report` and `bundle` are the paths as the user should see them.
     """
-    rows = [*_score_rows(data), *_caution_rows(data), ("Time", words.duration(sum(data.seconds.values()))), ("", "")]
+    rows = [*_score_rows(data), *_caution_rows(data), *_network_rows(data)]
+    rows += [("Time", words.duration(sum(data.seconds.values()))), ("", "")]
     rows = [(name, typed(text)) for name, text in rows]
     rows += [("Report", report), ("Classifier", f"{bundle} ({typed(words.byte_size(data.bundle_bytes))})")]
-    if data.next_commands:
-        rows.append(("Next", data.next_commands[0][0]))
     return _columns(rows)
 
 
@@ -107,7 +106,7 @@ def _score_rows(data: ReportData) -> list[tuple[str, str]]:
 
 
 def _caution_rows(data: ReportData) -> list[tuple[str, str]]:
-    minds = cautions.lines(data.manifest, data.evaluation)
+    minds = cautions.lines(data.manifest, data.evaluation, data.inspection.shortcuts)
     rows = [("" if place else "Mind", line) for place, line in enumerate(minds)]
     rows.append(("Calibration", findings.calibration(data.evaluation).verdict))
     pair = advice.worst_pair(data)
@@ -119,6 +118,15 @@ def _caution_rows(data: ReportData) -> list[tuple[str, str]]:
         codes = ", ".join(f"{n} {code}" for code, _, n in left_out)
         rows.append(("Left out", f"{words.counted(len(data.manifest.quarantined), 'file')}: {codes}"))
     return rows
+
+
+def _network_rows(data: ReportData) -> list[tuple[str, str]]:
+    """Which network, and why that one."""
+    plan = data.plan
+    if "backbone" not in plan:
+        return []
+    reason = str(plan.get("backbone_reason", ""))
+    return [("Backbone", f"{plan['backbone']} at {plan.get('side_pixels')} px{': ' if reason else ''}{reason}")]
 
 
 def _class_table(classes: Sequence[ClassCount]) -> list[str]:

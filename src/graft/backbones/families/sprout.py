@@ -21,6 +21,7 @@ RECORDS = (
         min_side_pixels=48,
         preprocessing=UNCHANGED,
         parameters=2_074_848,
+        top_labels="",
         width=512,
         taps=("s1_out", "s2_down_relu", "s2_a_relu", "s2_out", "s3_down_relu", "s3_a_relu", "s3_out", "head_relu"),
         tap_widths=(64, 128, 128, 128, 256, 256, 256, 512),

@@ -3,8 +3,8 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import BinaryIO, ClassVar, NoReturn
 
 from graft.core.errors import BadInput, IntegrityProblem, ResourceProblem
-from graft.core.files import STRAY_PATTERN, make_directory, remove_tree, require_space
+from graft.core.files import STRAY_PATTERN, make_directory, mark_used, remove_tree, require_space
 from graft.core.folders import add_folder, whole_folder, write_copy
-from graft.core.hashing import CHUNK_BYTES
+from graft.core.hashing import CHUNK_BYTES, sha256_file
 from graft.core.locks import Lock
 from graft.core.progress import Progress
 from graft.core.records import from_json, record, to_json
@@ -41,9 +41,10 @@ BLOCK_ON_DISK_BYTES = 4096  # what a small file takes on most disks
 class Unpacked:
     """What a whole unpacked archive holds; stands beside its files."""
 
-    SCHEMA: ClassVar[str] = "graft/unpacked/1"
+    SCHEMA: ClassVar[str] = "graft/unpacked/2"
     archive_sha256: str
     files: dict[str, int]  # path -> bytes
+    hashes: dict[str, str]  # path -> SHA-256 of the content
     folders: tuple[str, ...]
 
 
@@ -199,11 +200,8 @@ def _unpack(
     kept = [(member, path) for member, path in members if path]
     needed = sum(member.size + BLOCK_ON_DISK_BYTES for member, _ in kept)
     require_space(folder, needed, f"Unpacking {name}")
-    written = Unpacked(
-        archive_sha256=sha256,
-        files={path: member.size for member, path in kept if not member.is_folder},
-        folders=tuple(sorted(_folders(kept))),
-    )
+    folders = tuple(sorted(_folders(kept)))
+    hashes: dict[str, str] = {}
     with (
         progress.stage(f"Unpacking {name}", len(kept), "files") as stage,
         whole_folder(folder, writer=WRITER) as unfinished,
@@ -218,12 +216,22 @@ def _unpack(
             member, path = judged
             if path and not member.is_folder:
                 target = _target(unfinished / FILES, member, path, name)
-                write_copy(target, found.pieces, writer=WRITER, needed_bytes=member.size, mtime=UNPACKED_TIME)
+                digest = hashlib.sha256()
+                pieces = _hashed(found.pieces, digest.update)
+                write_copy(target, pieces, writer=WRITER, needed_bytes=member.size, mtime=UNPACKED_TIME)
+                hashes[path] = digest.hexdigest()
                 stage.advance()
-        for path in ("", *written.folders):
+        for path in ("", *folders):
             add_folder(unfinished / FILES / path)
-        content = to_json(written)
+        sizes = {path: member.size for member, path in kept if not member.is_folder}
+        content = to_json(Unpacked(archive_sha256=sha256, files=sizes, hashes=hashes, folders=folders))
         write_copy(unfinished / RECORD, [content], writer=WRITER, needed_bytes=len(content), mtime=UNPACKED_TIME)
+
+
+def _hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        update(piece)
+        yield piece
 
 
 def _target(root: Path, member: Member, path: str, archive: str) -> Path:
@@ -261,6 +269,21 @@ def is_whole(folder: Path, sha256: str) -> bool:
     return wanted.archive_sha256 == sha256 and same_files and {_composed(path) for path in wanted.folders} == folders
 
 
+def damage(folder: Path, sha256: str) -> str:
+    """What of an unpacked folder is not what was written, by the hash of every file; empty where nothing is."""
+    if not is_whole(folder, sha256):
+        return "its files are not those that were unpacked"
+    record = from_json(Unpacked, (folder / RECORD).read_bytes(), source=RECORD)
+    hashes = {_composed(path): hashed for path, hashed in record.hashes.items()}
+    for place, _, names in os.walk(folder / FILES):
+        for name in names:
+            path = Path(place, name)
+            inside = path.relative_to(folder / FILES).as_posix()
+            if sha256_file(path) != hashes.get(_composed(inside)):
+                return f"{inside} is not what was unpacked"
+    return ""
+
+
 def _list(folder: Path, inside: str, files: dict[str, int], folders: set[str]) -> None:
     """Sizes of all files below `folder` by path; -1 for one that is a link or was written to later."""
     with os.scandir(folder) as items:
@@ -281,8 +304,7 @@ def _composed(path: str) -> str:
 
 def _used(folder: Path) -> Path:
     """The root of an unpacked archive; its place in the cache then bears the time of this use, for eviction."""
-    with suppress(OSError):  # a cache that can only be read is still a cache
-        os.utime(folder.parent)
+    mark_used(folder.parent)
     return _root(folder)
 
 

@@ -6,16 +6,21 @@ a caller can object; here nothing is believed that the file's own size or its ot
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import BinaryIO
 
+from graft.core.errors import BadInput
 from graft.data.archives.members import Found, Member, damaged, kind_of_mode, text_of, unsafe
 from graft.data.archives.streams import DAMAGE, Inflate, expanded, pieces_of
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 MAX_DIRECTORY_BYTES = 64 << 20  # 100,000 members with long names and macOS' twins need half of it
 STORED, DEFLATED = 0, 8
+METHODS: Mapping[int, str] = MappingProxyType(
+    {1: "Shrink", 6: "Implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+)
 
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -196,7 +201,12 @@ def _local(file: BinaryIO, entry: _Entry, directory_start: int, archive: str) ->
 def _content(file: BinaryIO, entry: _Entry, place: int, archive: str) -> Iterator[bytes]:
     """The member's bytes, counted and with their checksum compared; what its header promised is no more than that."""
     if entry.method not in (STORED, DEFLATED):
-        damaged(archive, f"{entry.name!r:.120} must be stored or deflated, got method {entry.method}")
+        name = METHODS.get(entry.method, f"method {entry.method}")
+        raise BadInput(
+            f"The archive {archive} must be packed with ordinary zip compression, got {name} for {entry.name!r:.120}.",
+            hint="Pack it again with ordinary zip compression (Deflate), or give the folder of its photos.",
+            code="archive_unsupported",
+        )
     file.seek(place)
     packed = pieces_of(file, entry.packed)
     pieces = packed if entry.method == STORED else expanded(packed, lambda: Inflate(-15))

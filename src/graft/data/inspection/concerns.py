@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from graft.core.records import record
-from graft.data.depth import depth_note
+from graft.data.depth import depth_note, meant
 from graft.data.inspection.shortcuts import Shortcut
 from graft.data.records import Manifest, Split
 from graft.data.scan import MAX_BAD_SHARE, MIN_CLASS_PHOTOS
@@ -177,7 +177,7 @@ def _file_concerns(manifest: Manifest) -> Iterator[Concern]:
             first=note.grave,
             sentence=note.sentence,
             remedy=note.remedy,
-            paths=tuple(photo.path for photo in note.photos[:2]),
+            paths=tuple(photo.path for photo in meant(note, manifest.photos)[:2]),
         )
 
 
