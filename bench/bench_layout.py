@@ -20,10 +20,11 @@ from sides import middle, table
 
 from graft.backbones.catalogue import find
 from graft.backbones.networks import build
-from graft.backbones.taps import tap_model
 from graft.core import machine
 from graft.core.telemetry import import_openvino
 from graft.features.engines import best_precision
+from graft.features.graphs import read
+from graft.features.records import Output
 
 SIDES = {"mobilenet_1.0": 128, "mobilenet_v2_1.0": 224, "resnet50": 224}
 BATCHES = (2, 4, 8, 16)
@@ -33,10 +34,14 @@ ROUNDS = 3
 
 def exported(name: str, side_pixels: int, data_format: str, folder: Path) -> Path:
     """The network with all its taps as an OpenVINO graph in one data format."""
+    import keras
+
     record = find(name)
     path = folder / f"{name}-{data_format}.xml"
     network = build(record, side_pixels=side_pixels, data_format=data_format)
-    tap_model(network, record.taps).export(str(path), format="openvino", verbose=False)
+    channels_first = data_format == "channels_first"
+    taps = [read(network, Output(layer=layer), channels_first=channels_first) for layer in record.taps]
+    keras.Model(network.input, taps).export(str(path), format="openvino", verbose=False)
     return path
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from graft.cli.main import COMMANDS
+from tests.data.folders import make_folder
 
 HEAVY = {
     *("numpy", "scipy", "sklearn", "PIL", "keras", "tensorflow", "openvino", "h5py", "ml_dtypes"),
@@ -41,6 +42,19 @@ def test_importing_graft_loads_no_library():
 )
 def test_the_quick_path_loads_no_training_library(module):
     assert loaded(f"import {module}") & {"tensorflow", "keras", "sklearn", "jax", "torch"} == set()
+
+
+def test_inspecting_photos_loads_no_training_library(tmp_path):
+    """The command itself, with its page, on good photos, a copy and a broken file."""
+    data = make_folder(tmp_path / "data", {"circles": 12, "squares": 12})
+    (data / "circles" / "copy.png").write_bytes(next((data / "circles").iterdir()).read_bytes())
+    (data / "squares" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    page = tmp_path / "page.html"
+    words = ["inspect", str(data), "-o", str(page)]
+    found = loaded(f"from graft.cli.main import main\nassert main({words!r}) == 0")
+    assert page.is_file()
+    assert "PIL" in found  # it did look at them
+    assert found & {"tensorflow", "keras", "openvino", "sklearn", "jax", "torch"} == set()
 
 
 @pytest.mark.parametrize("name", ["train", "load", "ImageClassifier"])

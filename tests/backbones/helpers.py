@@ -1,7 +1,8 @@
 """Networks with random weights, their numbers, and weights files as different Keras versions write them."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import numpy as np
 
 from graft.backbones.applications import FUNCTIONS
 from graft.backbones.catalogue import find
-from graft.backbones.networks import DataFormat, build
+from graft.backbones.networks import DataFormat, build, data_format_of
 from graft.backbones.records import BackboneRecord
+from graft.features.graphs import read
+from graft.features.records import Output
 
 # The smallest network of each family; of MobileNetV3 the smallest that has all its kinds of layers.
 SMALLEST = (
@@ -72,10 +75,31 @@ def randomise(model: Any, seed: int = 0) -> None:
 @cache
 def network(name: str, side_pixels: int | None = None, data_format: DataFormat = "channels_last") -> Any:
     """A network of the catalogue with random weights, built once for all tests: do not change it."""
+    return new_network(name, side_pixels, data_format)
+
+
+def new_network(name: str, side_pixels: int | None = None, data_format: DataFormat = "channels_last") -> Any:
+    """The same, for the caller alone: of the large ones not many fit into memory."""
     record = find(name)
     model = build(record, side_pixels=side_pixels or record.min_side_pixels, data_format=data_format)
     randomise(model)
     return model
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Networks built in here have names and shapes but no numbers: the largest takes a second and next to no memory."""
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        keras.backend.clear_session(free_memory=False)  # or Keras would give them their values after all, later
+
+
+def tap_model(model: Any, layers: Sequence[str]) -> Any:
+    """A model on the same weights whose outputs are those taps, read as programs read them."""
+    channels_first = data_format_of(model) == "channels_first"
+    return keras.Model(model.input, [read(model, Output(layer=name), channels_first=channels_first) for name in layers])
 
 
 def images(model: Any, count: int = 2, seed: int = 1) -> np.ndarray:

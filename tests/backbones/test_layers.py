@@ -45,6 +45,9 @@ def test_it_is_made_once_and_again_where_it_is_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr(layers, "run_child", child)
     first = layer_table(find("sprout"), 64, tmp_path)
     assert layer_table(find("sprout"), 64, tmp_path) == first and calls == [layers.__name__]
-    next((tmp_path / layers.FOLDER).iterdir()).write_bytes(b"{}")
+    (path,) = (tmp_path / layers.FOLDER).iterdir()
+    path.write_bytes(path.read_bytes().replace(b"Conv2D", b"Conv3D", 1))
     assert layer_table(find("sprout"), 64, tmp_path) == first and len(calls) == 2
-    assert layer_table(find("sprout"), 96, tmp_path) != first and len(calls) == 3
+    path.write_bytes(b"{}")
+    assert layer_table(find("sprout"), 64, tmp_path) == first and len(calls) == 3
+    assert layer_table(find("sprout"), 96, tmp_path) != first and len(calls) == 4

@@ -332,3 +332,9 @@ def test_imported_weights_are_marked(monkeypatch, capsys):
 def test_backbones_refusals(words, message, capsys):
     assert main(words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_show_of_a_family_lists_its_members(capsys):
+    assert main(["backbones", "show", "MobileNetV3"]) == 0
+    text = capsys.readouterr().out
+    assert "mobilenet_v3_small_0.75" in text and "mobilenet_v3_large_1.0" in text and "vgg16" not in text

@@ -1,6 +1,7 @@
 """Every record of the catalogue is true on a built network, and every network keeps the backbones' contract."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ from PIL import Image
 from graft.backbones import measuring
 from graft.backbones.catalogue import catalogue, find
 from graft.backbones.cuts import cuts, split, wide_cuts
-from graft.backbones.layouts import layout, measure
+from graft.backbones.layouts import Layout, layout, weighted_layers
 from graft.backbones.networks import CONSTRUCTORS, build
 from graft.backbones.records import BackboneRecord, Preprocessing
-from graft.backbones.taps import tap_model
 from graft.backbones.weights import builtin, load_into
 from graft.features.preprocessing import network_input
 from tests.backbones.helpers import (
@@ -25,9 +25,12 @@ from tests.backbones.helpers import (
     forward_each,
     images,
     network,
+    new_network,
     of_keras,
     randomise,
     relative_difference,
+    tap_model,
+    without_values,
 )
 
 # Places at which one tensor carries everything, as the design states them for the networks that recipes cut.
@@ -49,8 +52,6 @@ PREPROCESS = {
     "xception": keras.applications.xception.preprocess_input,
 }
 ALL = tuple(catalogue())
-SMALLER = 9_000_000  # parameters: networks that are built within a second
-EACH = [pytest.param(name, marks=() if find(name).parameters < SMALLER else pytest.mark.slow) for name in ALL]
 WRONG = {
     "channels swapped": Preprocessing(channel_order="bgr", scale=(1 / 127.5,) * 3, offset=(-1.0,) * 3),
     "not scaled": Preprocessing(),
@@ -74,35 +75,77 @@ def test_figures_of_the_record_are_those_of_its_layers(name: str) -> None:
     assert record.cut_count
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", EACH)
-def test_the_record_and_the_table_of_shapes_are_those_of_the_network(name: str) -> None:
-    """If this fails after a change of the catalogue: python -m graft.backbones.layouts."""
-    record = find(name)
-    model = build(record, side_pixels=record.min_side_pixels)
+@dataclass(frozen=True)
+class Bare:
+    """A network of the catalogue at its own side, and with its top if it has one; without values."""
+
+    record: BackboneRecord
+    model: Any
+    whole: Any | None
+
+
+@pytest.fixture(scope="module", params=ALL)
+def bare(request: pytest.FixtureRequest) -> Bare:
+    record = find(request.param)
+    with without_values():
+        model = build(record, side_pixels=record.side_pixels)
+        has_top = record.parameters_with_top is not None
+        return Bare(record, model, build(record, side_pixels=record.side_pixels, include_top=True) if has_top else None)
+
+
+def test_the_record_is_that_of_the_network(bare: Bare) -> None:
+    record, model = bare.record, bare.model
     assert model.count_params() == record.parameters
     assert model.output.shape[-1] == record.width
     assert tuple(model.get_layer(layer).output.shape[-1] for layer in record.taps) == record.tap_widths
-    assert layout(record) == measure(record)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", EACH)
-def test_what_a_network_costs_and_where_it_can_be_cut_is_counted_right(name: str) -> None:
+def test_the_table_of_shapes_is_that_of_the_network(bare: Bare) -> None:
+    """If this fails after a change of the catalogue: python -m graft.backbones.layouts."""
+    layers = weighted_layers(bare.model)
+    top = weighted_layers(bare.whole)[len(layers) :] if bare.whole else ()
+    assert layout(bare.record) == Layout(layers, top)
+
+
+def test_what_a_network_costs_and_where_it_can_be_cut_is_counted_right(bare: Bare) -> None:
     """If this fails: python -m graft.backbones.measuring, and families/measured.py."""
-    record = find(name)
+    places = wide_cuts(bare.model, tensors=bare.record.cut_tensors)
+    assert measuring.multiply_adds(bare.model) == bare.record.multiply_adds
+    assert len(places) == bare.record.cut_count
+    assert places[0] == (bare.model.layers[0].name,)
+    assert places[-1] == (bare.model.layers[-1].name,)
+
+
+def test_the_top_is_that_of_the_record(bare: Bare) -> None:
+    assert (bare.whole is None) == (bare.record.name == "sprout")
+    if bare.whole:
+        last = bare.whole.layers[-1]
+        assert bare.whole.count_params() == bare.record.parameters_with_top
+        assert (last.name, last.output.shape[1:]) == (bare.record.top_output, (1000,))
+        assert last.activation is keras.activations.softmax
+
+
+def test_measuring_a_network_gives_its_figures() -> None:
+    """What writes the figures anew counts as the tests above do."""
+    record = find("sprout")
     assert measuring.measure(record) == (record.multiply_adds, record.cut_count)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", [name for name in ALL if name != "sprout"])
-def test_the_top_has_the_parameters_of_the_record(name: str) -> None:
-    record = find(name)
-    model = build(record, side_pixels=record.side_pixels, include_top=True)
-    assert model.count_params() == record.parameters_with_top
-    assert model.output.shape[1:] == (1000,)
-    assert model.layers[-1].name == record.top_output
+def test_a_network_without_values_is_the_one_with_them() -> None:
+    with without_values():
+        bare = build(find("mobilenet_0.25"), side_pixels=32)
+    full = network("mobilenet_0.25")
+    assert weighted_layers(bare) == weighted_layers(full)
+    assert cuts(bare) == cuts(full)
+    assert build(find("sprout"), side_pixels=48).get_weights()  # what is built later has values again
+
+
+def test_the_published_parameters_of_efficientnet_b0() -> None:
+    """5,330,571 with those that training leaves alone: statistics of its normalisations."""
+    with without_values():
+        model = build(find("efficientnet_b0"), side_pixels=224, include_top=True)
+    assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == 5_288_548
+    assert model.count_params() == 5_330_571
 
 
 GOLDEN = [name for name in ALL if name != "sprout"]
@@ -132,7 +175,13 @@ def test_the_network_is_that_of_keras(name: str) -> None:
     assert relative_difference(got, expected) < 1e-5
 
 
-def _assert_true_on_a_forward_pass(record: BackboneRecord, model: Any) -> None:
+@pytest.fixture(scope="module", params=[name for name in ALL if name not in SMALLEST])
+def larger(request: pytest.FixtureRequest) -> tuple[BackboneRecord, Any]:
+    """The other networks, one at a time: all together do not fit into memory. The tests of one follow each other."""
+    return find(request.param), new_network(request.param)
+
+
+def _assert_taps_hold(record: BackboneRecord, model: Any) -> None:
     outputs = forward(tap_model(model, record.taps), images(model))
     assert [values.shape for values in outputs] == [(2, width) for width in record.tap_widths]
     assert all(np.isfinite(values).all() and values.std() > 0 for values in outputs)
@@ -140,14 +189,29 @@ def _assert_true_on_a_forward_pass(record: BackboneRecord, model: Any) -> None:
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_taps_hold_on_a_forward_pass(name: str) -> None:
-    _assert_true_on_a_forward_pass(find(name), network(name))
+    _assert_taps_hold(find(name), network(name))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [name for name in ALL if name not in SMALLEST])
-def test_taps_of_the_larger_networks_hold_on_a_forward_pass(name: str) -> None:
-    _assert_true_on_a_forward_pass(find(name), network(name, max(64, find(name).min_side_pixels)))
+def test_taps_of_the_larger_networks_hold_on_a_forward_pass(larger: tuple[BackboneRecord, Any]) -> None:
+    _assert_taps_hold(*larger)
+
+
+def test_taps_come_after_the_activation() -> None:
+    for name in ("sprout", "vgg16", "resnet50", "mobilenet_0.25"):
+        model, record = network(name), find(name)
+        assert all(np.min(values) >= 0 for values in forward(tap_model(model, record.taps), images(model))), name
+
+
+def test_both_data_formats_give_the_same_taps() -> None:
+    record = find("sprout")
+    last, first = network("sprout"), new_network("sprout", data_format="channels_first")
+    first.set_weights(last.get_weights())
+    pixels = images(last)
+    expected = forward(tap_model(last, record.taps), pixels)
+    got = forward(tap_model(first, record.taps), pixels.transpose(0, 3, 1, 2))
+    assert max(map(relative_difference, got, expected)) < 1e-5
 
 
 @pytest.mark.parametrize(("name", "count"), CUT_COUNTS.items())
@@ -155,29 +219,30 @@ def test_cuts_are_as_many_as_known(name: str, count: int) -> None:
     assert len(cuts(network(name))) == count
 
 
-def _places(name: str) -> tuple[tuple[str, ...], ...]:
-    return wide_cuts(network(name), tensors=find(name).cut_tensors)
+def _assert_suffix_of_prefix_is_the_backbone(record: BackboneRecord, model: Any) -> None:
+    places = wide_cuts(model, tensors=record.cut_tensors)
+    pixels = images(model, 1)
+    expected = forward_each(model, pixels)[0]
+    got = every_suffix(model, places, pixels)
+    assert len(got) == record.cut_count
+    for place, values in zip(places, got, strict=True):
+        assert relative_difference(values[None], expected) < 1e-5, place
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SMALLEST)
 def test_suffix_of_prefix_is_the_backbone_at_every_cut(name: str) -> None:
-    model = network(name)
-    pixels = images(model, 1)
-    expected = forward_each(model, pixels)[0]
-    got = every_suffix(model, _places(name), pixels)
-    assert len(got) == find(name).cut_count
-    for place, values in zip(_places(name), got, strict=True):
-        assert relative_difference(values[None], expected) < 1e-5, place
+    _assert_suffix_of_prefix_is_the_backbone(find(name), network(name))
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "sprout" else pytest.mark.slow) for name in SMALLEST]
-)
-def test_both_parts_of_every_cut_hold_all_weights_once(name: str) -> None:
-    model = network(name)
-    for place in _places(name):
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_suffix_of_prefix_is_the_larger_backbone_at_every_cut(larger: tuple[BackboneRecord, Any]) -> None:
+    _assert_suffix_of_prefix_is_the_backbone(*larger)
+
+
+def _assert_both_parts_hold_all_weights_once(record: BackboneRecord, model: Any) -> None:
+    for place in wide_cuts(model, tensors=record.cut_tensors):
         prefix, suffix = split(model, place)
         assert [tensor.shape for tensor in prefix.outputs] == [tensor.shape for tensor in suffix.inputs]
         assert suffix.output.shape == model.output.shape
@@ -185,10 +250,25 @@ def test_both_parts_of_every_cut_hold_all_weights_once(name: str) -> None:
         assert sorted(parts) == sorted(id(weight) for weight in model.weights)
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "sprout" else pytest.mark.slow) for name in SMALLEST]
+)
+def test_both_parts_of_every_cut_hold_all_weights_once(name: str) -> None:
+    _assert_both_parts_hold_all_weights_once(find(name), network(name))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_both_parts_of_every_cut_of_the_larger_hold_all_weights_once(larger: tuple[BackboneRecord, Any]) -> None:
+    _assert_both_parts_hold_all_weights_once(*larger)
+
+
 @pytest.mark.parametrize("name", ["sprout", "mobilenet_v3_small_0.75", "nasnet_mobile"])
 def test_the_two_models_of_a_split_are_the_backbone(name: str) -> None:
     """The models themselves, at three depths; the test above goes through all cuts in two passes."""
-    model, places = network(name), _places(name)
+    model = network(name)
+    places = wide_cuts(model, tensors=find(name).cut_tensors)
     pixels = images(model)
     expected = forward(model, pixels)
     for position in (1, len(places) // 2, len(places) - 2):

@@ -7,7 +7,17 @@ import pytest
 from annotated_types import Ge
 
 from graft.core.errors import BadInput, IntegrityProblem
-from graft.core.records import construct, from_json, record, record_hash, strict_json, to_json, to_value
+from graft.core.records import (
+    construct,
+    from_json,
+    from_sealed_json,
+    record,
+    record_hash,
+    strict_json,
+    to_json,
+    to_sealed_json,
+    to_value,
+)
 
 
 @record
@@ -135,3 +145,19 @@ def test_a_stored_record_must_keep_its_schema(data: bytes, code: str) -> None:
     assert caught.value.code == code
     assert "RUN/example.json" in caught.value.message
     assert bool(caught.value.hint) == (code == "future_schema")
+
+
+def test_of_a_sealed_record_no_byte_can_change_unseen() -> None:
+    sealed = to_sealed_json(GOOD)
+    assert from_sealed_json(Example, sealed, source="it") == GOOD
+    assert json.loads(sealed)["schema"] == Example.SCHEMA  # people and other programs can read it
+    for place in range(len(sealed)):
+        for other in (sealed[place] ^ 1, sealed[place] ^ 0x20, 0x20):
+            flipped = sealed[:place] + bytes([other]) + sealed[place + 1 :]
+            if flipped != sealed:
+                with pytest.raises(IntegrityProblem):
+                    from_sealed_json(Example, flipped, source="it")
+    for damaged in (b"", sealed[:-1], sealed[1:], sealed + b"\n", to_json(GOOD)):
+        with pytest.raises(IntegrityProblem) as caught:
+            from_sealed_json(Example, damaged, source="it")
+        assert caught.value.code == "hash_mismatch"

@@ -235,7 +235,7 @@ def test_source_and_code_are_the_callers(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells of a process")
 def test_reading_maps_the_file_and_does_not_load_it(tmp_path: Path) -> None:
-    from graft.core.machine import peak_memory_bytes
+    from tests.memory import peak_memory_bytes
 
     with (tmp_path / "file").open("wb") as sparse:
         sparse.write(encode_header({"x": (np.dtype("float32"), (1 << 28,))}, {}))

@@ -76,7 +76,7 @@ def test_they_are_remembered_and_made_where_only_the_verdict_is(
     assert len(scanned(root, cache=cache, fingerprints=True).fingerprints) == len(decoded) == 11
 
 
-@pytest.mark.parametrize("damage", ["nothing", "cut", "other"])
+@pytest.mark.parametrize("damage", ["nothing", "cut", "other", "flipped"])
 def test_a_damaged_memory_of_them_is_made_anew(tmp_path: Path, damage: str) -> None:
     root, cache = make_folder(tmp_path / "data", {"a": 5, "b": 5}), tmp_path / "cache"
     plain = scanned(root, fingerprints=True, cache=cache)
@@ -84,6 +84,8 @@ def test_a_damaged_memory_of_them_is_made_anew(tmp_path: Path, damage: str) -> N
     whole = path.read_bytes()
     if damage == "other":
         write_fingerprints(path, {"00" * 32: bytes(BYTES)})
+    elif damage == "flipped":
+        path.write_bytes(whole[:-700] + bytes([whole[-700] ^ 1]) + whole[-699:])
     else:
         path.write_bytes(b"" if damage == "nothing" else whole[:-1])
     again = scanned(root, fingerprints=True, cache=cache)

@@ -39,7 +39,7 @@ def test_counts(tmp_path: Path) -> None:
     assert (found.width.least, found.width.middle, found.height.greatest) == (12, 12, 12)
     assert [item.path for item in found.quarantined] == ["a/bad.jpg"]
     assert found.ignored == ("a/notes.txt",)
-    assert "1 file was left out: 1 not_an_image." in found.notes
+    assert "1 file was left out: 1 × the file is no image." in found.notes
 
 
 def test_it_survives_being_stored(tmp_path: Path) -> None:

@@ -112,6 +112,18 @@ def test_other_limits_or_another_decoder_are_not_remembered(
     assert len(decoded) == 40
 
 
+def test_a_memory_with_a_flipped_byte_is_made_anew(folder: Path, tmp_path: Path) -> None:
+    """It would be valid JSON of the right schema, and tell another width."""
+    cache = tmp_path / "cache"
+    first = scanned(folder, cache=cache)
+    (memory,) = (cache / "scans").iterdir()
+    whole = memory.read_bytes()
+    place = whole.index(b'"width": ') + len(b'"width": ')
+    memory.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    assert scanned(folder, cache=cache) == first
+    assert memory.read_bytes() == whole
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"schema": "graft/scan-memory/1", "verdicts": {"x": 1}}'])
 def test_a_damaged_memory_is_made_anew(folder: Path, tmp_path: Path, content: bytes) -> None:
     cache = tmp_path / "cache"

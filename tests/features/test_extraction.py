@@ -401,7 +401,7 @@ def test_others_take_over_from_a_process_that_is_killed(tmp_path, cache):
 
 @pytest.mark.slow
 def test_the_memory_does_not_grow_with_the_photos(tmp_path, cache):
-    code = EXTRACT + "\nfrom graft.core.machine import peak_memory_bytes\nprint('peak', peak_memory_bytes())"
+    code = EXTRACT + "\nfrom tests.memory import peak_memory_bytes\nprint('peak', peak_memory_bytes())"
     peaks = []
     for count in (50, 1500):
         command = [sys.executable, "-c", code, str(tmp_path / str(count)), str(cache), str(count), "0"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from graft.bundle.format import read_bundle
 from graft.core.errors import GraftError
-from graft.core.machine import peak_memory_bytes
 from tests.bundle.making import install_tiny
+from tests.memory import peak_memory_bytes
 
 FORBIDDEN = (
     *("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.", "socket.", "ctypes."),

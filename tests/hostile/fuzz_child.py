@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.core.machine import peak_memory_bytes
 from tests.hostile.image_kinds import GOOD
 from tests.hostile.test_images import outcome, pixels_code
+from tests.memory import peak_memory_bytes
 
 SEEDS = ("jpeg", "jpeg progressive", "png", "webp", "webp lossless", "bmp", "gif", "tiff lzw", "16-bit rgb png")
 SEEDS += ("animated gif", "mpo", "1-bit fax tiff")

@@ -12,10 +12,10 @@ import numpy as np
 import PIL.Image
 
 from graft.core.errors import ImageRefused
-from graft.core.machine import peak_memory_bytes
 from graft.data import images
 from graft.data.records import ImageRules
 from tests.hostile.image_kinds import GOOD
+from tests.memory import peak_memory_bytes
 
 RULES = ImageRules()
 REPETITIONS = 3

@@ -126,8 +126,8 @@ def attacks() -> Mapping[str, tuple[bytes, str]]:
 
 def main(folder: Path) -> None:
     from graft.core.errors import IntegrityProblem
-    from graft.core.machine import peak_memory_bytes
     from graft.core.tensors import read_tensors
+    from tests.memory import peak_memory_bytes
 
     path = folder / "attack"
     path.write_bytes(packed(GOOD))

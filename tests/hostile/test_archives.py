@@ -37,7 +37,7 @@ def tree(root: Path) -> dict[str, bytes | str | None]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with an own empty cache, a neighbour that must stay as it is, and the current folder inside."""
-    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "scratch").mkdir(parents=True)  # where each command has its mark while it works
     (tmp_path / "work").mkdir()
     (tmp_path / "neighbour").write_bytes(b"untouched")
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
@@ -142,18 +142,26 @@ def judge_damage(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         zip_of(Line(b"cats/2.jpg", crc=7)),
         zip_of(Line(b"cats/2.jpg", b"x" * 5000, 8, size=5001)),
-        zip_of(Line(b"cats/2.jpg", method=99)),
         zip_of()[:-4] + b"\xff\xff\xff\xff",
         b"PK\3\4" + bytes(100),
         b"\x1f\x8b" + bytes(100),
         tar_of()[:2048],
         tar_of()[:1024] + b"\x01" * 4096,
     ],
-    ids=["checksum", "too short", "unknown method", "end", "no zip", "no gzip", "no end", "damaged header"],
+    ids=["checksum", "too short", "end", "no zip", "no gzip", "no end", "damaged header"],
 )
 def test_damage_is_told(data: bytes, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "photos").write_bytes(data)
     judge_damage(place, capsys)
+
+
+@pytest.mark.parametrize(("method", "name"), [(12, "bzip2"), (14, "LZMA"), (93, "Zstandard"), (77, "method 77")])
+def test_other_compressions_of_zips_are_named(method: int, name: str, place: Path, capsys) -> None:
+    (place / "photos.zip").write_bytes(zip_of(Line(b"cats/2.jpg", method=method)))
+    assert main(["inspect", str(place / "photos.zip"), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert told["code"] == "archive_unsupported" and f"got {name} for 'cats/2.jpg'" in told["message"]
+    assert told["message"].startswith("The archive photos.zip") and "Pack it again" in told["hint"]
 
 
 def test_compressed_data_that_are_no_tar(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

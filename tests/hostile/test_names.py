@@ -1,13 +1,17 @@
 """Odd names and odd kinds of files: each is used, ignored or quarantined, and none stops the scan or hangs it."""
 
+import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from graft.bundle.records import Failure
+from graft.cli.console import json_line
 from graft.core.errors import IntegrityProblem
 from graft.core.progress import SilentProgress
 from graft.core.records import from_json, to_json
@@ -15,6 +19,7 @@ from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Manifest
 from graft.data.scan import Scan
 from graft.data.stream import stream_pixels
+from graft.pipeline.photos import each_answer
 from graft.pipeline.predict import predict
 from graft.pipeline.run import Run
 from graft.pipeline.train import train
@@ -227,9 +232,9 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Odd:
     pixels = iter(range(1_000))
     for label in ("checks", "plain"):
         (root / label).mkdir(parents=True)
-        for number in range(45):
+        for number in range(90):
             draw_photo(label, next(pixels)).save(root / label / f"{number:03}.png")
-    good = {f"{label}/{number:03}.png" for label in ("checks", "plain") for number in range(45)}
+    good = {f"{label}/{number:03}.png" for label in ("checks", "plain") for number in range(90)}
     twins = ("K\u00e4fer.png", "Ka\u0308fer.png", "x.png", "X.png")
     for name in (*ODD_NAMES, *twins):
         try:
@@ -255,12 +260,30 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Odd:
     (root / "plain" / "outside.png").symlink_to(place / "secret.png")
     bad = {"pipe": "not_a_file", "circle": "unreadable", "dangling": "not_found"}
     bad |= {"zero": "outside_root", "outside": "outside_root"}
-    return Odd(root, frozenset(good), {f"plain/{name}.png": code for name, code in bad.items()}, frozenset(ignored))
+    bad = {f"plain/{name}.png": code for name, code in bad.items()}
+    (place / "folder").mkdir()
+    (root / "plain" / "again").symlink_to("..")
+    (root / "plain" / "folder").symlink_to(place / "folder")
+    bad |= {"plain/again": "not_a_file", "plain/folder": "outside_root"}
+    if write_undecodable(root / "plain"):
+        bad |= {"plain/\\xff\\xfe.png": "unreadable"}
+    return Odd(root, frozenset(good), bad, frozenset(ignored))
+
+
+def write_undecodable(folder: Path) -> str:
+    """A photo whose name is not valid Unicode, and its path; empty where the file system does not take the name."""
+    name = os.fsencode(folder) + b"/\xff\xfe.png"
+    try:
+        with open(name, "wb") as file:
+            file.write(photo_bytes(7_000))
+    except OSError:
+        return ""
+    return os.fsdecode(name)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 def test_training_and_prediction_take_the_same_odd_names(odd: Odd, tmp_path: Path) -> None:
-    """Scan, training and prediction agree; only a link out of the data is the user's own affair in a prediction."""
+    """Scan, training and prediction agree on a folder; a link out of it is answered only where it is named itself."""
     result = train(options(odd.root, tmp_path / "run"), progress=SilentProgress())
     manifest = Run.open(result.run).read(Manifest)
     assert {photo.path for photo in manifest.photos} == odd.good
@@ -271,12 +294,34 @@ def test_training_and_prediction_take_the_same_odd_names(odd: Odd, tmp_path: Pat
     assert groups["plain/inside.png"] == groups["plain/001.png"]
 
     wanted = {path: "" for path in odd.good} | odd.bad
-    wanted |= {"plain/zero.png": "not_a_file", "plain/outside.png": ""}
     named = {answer.path: answer for answer in predict(result.run, [str(odd.root)], top=1, progress=SilentProgress())}
     found = {Path(path).relative_to(odd.root).as_posix(): getattr(each, "code", "") for path, each in named.items()}
     assert found == wanted
-    each = predict(result.run, [str(odd.root / path) for path in wanted], top=1, progress=SilentProgress())
-    assert [getattr(answer, "code", "") for answer in each] == list(wanted.values())
+    assert list(named) == sorted(named)
+    wanted |= {"plain/zero.png": "not_a_file", "plain/outside.png": ""}
+    files = {path: code for path, code in wanted.items() if not (odd.root / path).is_dir() and "\\x" not in path}
+    each = predict(result.run, [str(odd.root / path) for path in files], top=1, progress=SilentProgress())
+    assert [getattr(answer, "code", "") for answer in each] == list(files.values())
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text on this system")
+def test_a_name_that_is_no_text_is_refused_also_where_it_is_named(tmp_path: Path) -> None:
+    """Its answer could not be written down; the name is told with what cannot be read as bytes."""
+    path = write_undecodable(tmp_path)
+    if not path:
+        pytest.skip("this file system does not take the name")
+    asked: list[Path] = []
+
+    def answer(paths: Iterable[Path]) -> Iterator[Failure]:
+        asked.extend(paths)
+        yield from ()
+
+    for named in (path, str(tmp_path)):
+        (failure,) = each_answer([named], answer, SilentProgress())
+        assert (failure.code, failure.path) == ("unreadable", f"{tmp_path}/\\xff\\xfe.png")
+        assert failure.message == "The name must be valid Unicode, got bytes that are not."
+        assert json.loads(json_line({"path": failure.path}))["path"].encode()
+    assert asked == []
 
 
 def test_a_photo_that_changes_after_the_scan_is_told(root: Path) -> None:

@@ -1,5 +1,6 @@
 """DATA as a zip or tar, along the whole path: a run from an archive is the run from its folder."""
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -50,6 +51,27 @@ def test_the_default_run_is_named_after_the_archive(archive, tmp_path, monkeypat
     assert (tmp_path / "pictures-run" / "classifier.graft").is_file()
     page = (tmp_path / "pictures-run" / "report.html").read_text(encoding="utf-8")
     assert "pictures" in page and "archives" not in page
+
+
+@pytest.mark.parametrize("names", [[], ["notes.txt"], ["top/notes.txt"]])
+def test_an_archive_without_photos_is_called_by_its_name(names, tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "holiday.zip", "w") as packed:
+        for name in names:
+            packed.writestr(name, "text")
+    assert main(["inspect", str(tmp_path / "holiday.zip")]) == 2
+    told = capsys.readouterr().err
+    assert "one folder a class, got none in 'holiday.zip'." in told or "must hold photos, got none." in told
+    assert "'archive'" not in told and "'top'" not in told
+
+
+@pytest.mark.parametrize("limit", [[], ["--max-megabytes", "0.001"]])
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_photos_in_an_archive_are_not_predicted_but_told_how(kind, limit, photos, trained, tmp_path, capsys):
+    packed = shutil.make_archive(str(tmp_path / "photos"), kind, photos)
+    main(["predict", str(trained.run), packed, "--json", *limit])
+    (told,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert told["error"]["code"] == "not_an_image" and "Convert" not in told["error"]["message"]
+    assert "got an archive. Unpack it and give the folder" in told["error"]["message"]
 
 
 def test_inspect_takes_an_archive(archive, photos, capsys):

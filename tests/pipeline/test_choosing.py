@@ -103,8 +103,9 @@ def test_rankings_are_remembered_by_the_photos_that_they_read(finished, monkeypa
     other = replace(manifest, photos=(moved, *manifest.photos[1:]))
     assert remembered_ranking(other, None) is None  # photos it read would measure the classifier there
     (file,) = (tmp_path / "rankings").iterdir()
-    file.write_bytes(b"{}")
-    assert remembered_ranking(manifest, None) is None
+    for damaged in (file.read_bytes().replace(b"Sprout", b"Sproud"), b"{}"):
+        file.write_bytes(damaged)
+        assert remembered_ranking(manifest, None) is None
 
 
 def test_photos_that_measure_the_classifier_are_no_part_of_the_pool(finished):

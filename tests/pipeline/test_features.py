@@ -103,6 +103,33 @@ def test_splits_are_those_of_a_training(photos, finished, tmp_path):
     assert dict(zip(found["paths"].tolist(), found["splits"].tolist(), strict=True)) == trained
 
 
+def test_splits_are_those_of_an_earlier_run_where_it_is_named(photos, finished, tmp_path):
+    from graft.data.records import Manifest
+    from graft.pipeline.run import Run
+
+    changes = {"seed": 5, "split": "40/30/30", "duplicates": "exact"}
+    extract(photos, tmp_path / "other.npz", **changes)
+    extract(photos, tmp_path / "a.npz", split_from=str(finished.run), **changes)
+    trained = [photo.split for photo in Run.open(finished.run).read(Manifest).photos]
+    assert load(tmp_path / "a.npz")["splits"].tolist() == trained
+    assert load(tmp_path / "other.npz")["splits"].tolist() != trained
+    with pytest.raises(BadInput, match="--split-from needs photos in class folders"):
+        extract(photos, tmp_path / "b.npz", split_from=str(finished.run), labels=False)
+
+
+def test_copies_share_a_split_by_their_look_or_by_their_bytes(photos, tmp_path, monkeypatch):
+    from graft.pipeline import features
+
+    asked = []
+    genuine = features.read_data
+    monkeypatch.setattr(
+        features, "read_data", lambda *a, **settings: asked.append(settings["duplicates"]) or genuine(*a, **settings)
+    )
+    extract(photos, tmp_path / "a.npz")
+    extract(photos, tmp_path / "b.npz", duplicates="exact")
+    assert asked == ["near", "exact"]
+
+
 @pytest.mark.parametrize("pooling", ["max", pytest.param("none", marks=pytest.mark.slow)])
 def test_two_depths_are_what_keras_computes(pooling, photos, tmp_path, built):
     names = ("s2_out", "s3_out")
@@ -364,7 +391,7 @@ def test_the_memory_does_not_grow_with_the_maps(tmp_path):
     import sys
 
     code = (
-        "import sys; from tests.pipeline.test_features import *; from graft.core.machine import peak_memory_bytes\n"
+        "import sys; from tests.pipeline.test_features import *; from tests.memory import peak_memory_bytes\n"
         "extract(Path(sys.argv[1]), Path(sys.argv[2]), layers=('s1_out',), pooling='none')\n"
         "print(peak_memory_bytes())"
     )

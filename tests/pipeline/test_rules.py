@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import graft
+from graft.backbones.catalogue import find
 from graft.bundle.bundle import Bundle
 from graft.bundle.records import BundleManifest, Failure, Prediction
 from graft.cli.main import main
@@ -16,6 +19,7 @@ from graft.core.records import from_json, to_json
 from graft.data.images import check, encode_png
 from graft.data.limits import check_bytes, check_size, chosen_rules
 from graft.data.records import MOST_PIXELS, ImageRules, Manifest
+from graft.pipeline import classify, rank, timing
 from graft.pipeline.estimator import ImageClassifier
 from graft.pipeline.evaluate import evaluate
 from graft.pipeline.inspect import inspect
@@ -125,6 +129,104 @@ def test_inspect_and_train_name_the_option_to_type(deep: Path, tmp_path: Path, c
     assert Run.open(tmp_path / "run").read(Made).n_reused == 0  # what another white level gave is another value
 
 
+@pytest.mark.parametrize("labels", [[], ["--no-labels"]])
+def test_features_follow_the_rules_and_name_the_option_to_type(
+    deep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], labels: list[str]
+) -> None:
+    words = ["features", str(deep), "--backbone", "sprout", "--image-size", "64", "--precision", "float32", *labels]
+    assert main([*words, "-o", str(tmp_path / "a.npz"), "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("Mind: ") == 1
+    assert "Add --white 4095 to graft features." in told.err
+    assert json.loads(told.out)["quarantined"] == []
+    typed = ["--white", "4095", "--max-megapixels", "0.01"]
+    assert main([*words, *typed, "-o", str(tmp_path / "b.npz"), "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert [item["code"] for item in json.loads(told.out)["quarantined"]] == ["too_many_pixels"]
+    with np.load(tmp_path / "a.npz") as dark, np.load(tmp_path / "b.npz") as right:
+        places = [dark["paths"].tolist().index(path) for path in right["paths"]]
+        assert np.abs(dark["features"][places] - right["features"]).max() > 0.1
+        assert json.loads(right["about"].item())["sixteen_bit_white"] == 4_095
+    again = [*words, "--max-megapixels", "0.01", "-o", str(tmp_path / "b.npz")]
+    assert main(again) == 2  # read otherwise, the features are others: the file is left alone
+    assert "hold the same features" in capsys.readouterr().err
+
+
+def test_classify_follows_the_rules_and_names_the_option_to_type(
+    deep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The network is replaced by one that answers the brightness of what it is given."""
+    weights = SimpleNamespace(sha256="0" * 64, top=SimpleNamespace(sha256="1" * 64))
+    monkeypatch.setattr(classify, "resolve_with_top", lambda *_: (find("mobilenet_v2_1.0"), weights))
+
+    def brightness(_: object, pixels: np.ndarray) -> np.ndarray:
+        chances = np.zeros((len(pixels), 1_000), np.float32)
+        chances[:, 0] = pixels.mean(axis=(1, 2, 3)) / 255
+        return chances
+
+    monkeypatch.setattr(classify._Network, "_probabilities", brightness)
+    photos = [str(deep / "light"), str(deep / "dark" / "large.png")]
+    assert main(["classify", *photos, "--json", "--top", "1"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("Mind: 12 photos") == 0 and told.err.count("Mind: All 12 photos") == 1
+    assert "Add --white 4095 to graft classify." in told.err
+    dark = [json.loads(line)["top"][0]["probability"] for line in told.out.splitlines()]
+    assert main(["classify", *photos, "--json", "--top", "1", "--white", "4095", "--max-megapixels", "0.01"]) == 2
+    told = capsys.readouterr()
+    assert "Mind" not in told.err
+    *answers, refused = map(json.loads, told.out.splitlines())
+    assert refused["error"]["code"] == "too_many_pixels"
+    right = [answer["top"][0]["probability"] for answer in answers]
+    assert max(dark[:12]) < 0.1 < 0.5 < min(right)
+
+
+def test_a_ranking_with_a_white_level_serves_a_training_with_it(
+    deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))  # no weights of other tests
+    monkeypatch.setattr(timing, "PASS_SECONDS", 1e-9)  # one pass, one round: no test asks how fast
+    monkeypatch.setattr(timing, "ROUNDS", 1)
+    words = ["backbones", "rank", str(deep), "--image-size", "64"]
+    assert main([*words, "--backbones", "sprout", "--duplicates", "exact"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("Mind: ") == 1
+    assert "Add --white 4095 to graft backbones rank and graft train." in told.err
+    assert main([*words, "--white", "4095"]) == 0
+    told = capsys.readouterr()
+    assert "Mind" not in told.err
+    assert f"graft train {deep} --backbone sprout --image-size 64 --white 4095" in told.out
+    for white, served in ((4_095, True), (16_383, False)):
+        chosen = options(deep, tmp_path / str(white), backbone="auto", white=white)
+        reason = Run.open(train(chosen, progress=PROGRESS).run).read(Plan).backbone_reason
+        assert ("graft backbones rank recommends it" in reason) == served
+
+
+def test_a_ranking_keeps_the_splits_of_an_earlier_run(
+    deep: Path, run: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Manifest | None, str]] = []
+
+    def read(*arguments: object, **settings: Any) -> Any:
+        asked.append((settings["split_from"], settings["duplicates"]))
+        raise BadInput("enough", code="no_photos")
+
+    monkeypatch.setattr(rank, "read_data", read)
+    words = ["backbones", "rank", str(deep), "--split-from", str(run.run), "--duplicates", "exact"]
+    assert main(words) == 2
+    assert asked == [(Run.open(run.run).read(Manifest), "exact")]
+
+
+def test_python_can_keep_earlier_splits(deep: Path, run: TrainResult, tmp_path: Path) -> None:
+    settings = {"backbone": "sprout", "image_size": 64, "quiet": True, "seed": 9, **CHOSEN}
+    again = graft.train(deep, output=tmp_path / "a", split_from=run.run, duplicates="exact", **settings)
+    found, earlier = Run.open(again.run).read(Manifest), Run.open(run.run).read(Manifest)
+    assert [photo.split for photo in found.photos] == [photo.split for photo in earlier.photos]
+    assert (found.duplicates, earlier.duplicates) == ("exact", "near")
+    with pytest.raises(BadInput, match="'duplicates' is not valid"):
+        graft.train(deep, output=tmp_path / "b", duplicates="some")  # type: ignore[arg-type]
+
+
 def test_python_has_the_same_settings(deep: Path, tmp_path: Path) -> None:
     result = graft.train(deep, output=tmp_path / "run", backbone="sprout", image_size=64, quiet=True, **CHOSEN)
     assert Run.open(result.run).read(Manifest).rules == LARGE
@@ -153,8 +255,8 @@ def test_the_estimator_refuses_and_reads_by_its_settings(deep: Path) -> None:
     ],
 )
 def test_settings_that_cannot_be(words: list[str], problem: str, capsys) -> None:
-    for command in ("train", "inspect"):
-        assert main([command, ".", *words]) == 2
+    for command in ("train", "inspect", "features", "classify", "backbones rank"):
+        assert main([*command.split(), ".", *words]) == 2
         assert problem in capsys.readouterr().err
 
 

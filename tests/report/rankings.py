@@ -1,5 +1,7 @@
 """Simulated rankings: answers of networks that are right more or less often."""
 
+from typing import Any
+
 import numpy as np
 
 from graft.evaluation.comparison import compare
@@ -8,7 +10,7 @@ from graft.evaluation.ranking import NotRanked, Ranked, Ranking, on_frontier, re
 
 
 def make_ranking(
-    networks: dict[str, tuple[float, float]], *, n: int = 3000, not_ranked: tuple[NotRanked, ...] = (), **changes: object
+    networks: dict[str, tuple[float, float]], *, n: int = 3000, not_ranked: tuple[NotRanked, ...] = (), **changes: Any
 ) -> Ranking:
     """`networks` by name: how often right, and photos/s."""
     random = np.random.default_rng(5)

@@ -18,7 +18,7 @@ def test_the_table_is_sorted_and_says_what_may_be_said():
 
 def test_the_recommendation_names_its_risk():
     text = recommendation(make_ranking(THREE))
-    assert text.startswith("Take Middle: the fastest that is shown to be within a point of the most accurate, Large (at")
+    assert text.startswith("Take Middle: the fastest that is shown to be within a point of the most accurate, Large (")
     assert text.endswith("points less, by the 95 % interval).")
 
 

@@ -61,11 +61,11 @@ def measure(record: BackboneRecord) -> Layout:
     """The layout as the built network shows it. Imports Keras."""
     from graft.backbones.networks import build
 
-    layers = _weighted_layers(build(record, side_pixels=record.min_side_pixels))
+    layers = weighted_layers(build(record, side_pixels=record.min_side_pixels))
     if record.parameters_with_top is None:
         return Layout(layers, ())
     # At its own side: a top that flattens the last map (VGG) has weights for that one only.
-    whole = _weighted_layers(build(record, side_pixels=record.side_pixels, include_top=True))
+    whole = weighted_layers(build(record, side_pixels=record.side_pixels, include_top=True))
     return Layout(layers, whole[len(layers) :])
 
 
@@ -82,7 +82,8 @@ def main(families: list[str]) -> None:
         write_atomic(LAYOUTS / f"{family}.json", _encode(measured).encode(), writer="layouts")
 
 
-def _weighted_layers(model: Any) -> tuple[LayerLayout, ...]:
+def weighted_layers(model: Any) -> tuple[LayerLayout, ...]:
+    """The layers of a built network that have weights, in Keras' order."""
     return tuple(
         LayerLayout(
             layer.name,

@@ -82,6 +82,9 @@ def save_bundle(
 class Bundle:
     """A loaded classifier. `predict` answers for files, bytes and arrays; it may be called from several threads.
 
+    Public, as `graft.load` returns it. A program that answers one photo at a time calls `warm_up` once, then
+    `predict_bytes`, which raises what is wrong with a photo instead of returning it.
+
     `classes` are in the order of the columns of `predict_pixels`. `precision` is what the network runs in here.
     """
 

@@ -1,7 +1,7 @@
 """`graft backbones`: the pretrained networks Graft knows, and their weights on this machine."""
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import groupby
 from types import MappingProxyType
@@ -99,11 +99,14 @@ def add_rank_options(words: Parser) -> None:
 
 
 def show_network(arguments: Namespace, console: Console) -> int:
-    """One network with everything its record says."""
-    from graft.backbones.catalogue import find
+    """One network with everything its record says; the members of a family one a line."""
+    from graft.backbones.catalogue import candidates, catalogue
     from graft.core.records import to_value
 
-    record = find(only_name(arguments))
+    records = [catalogue()[name] for name in candidates(only_name(arguments))]
+    if len(records) > 1:
+        return _tell_networks(records, console)
+    (record,) = records
     here = _weights_here().get(record.name)
     if console.json:
         console.value(to_value(record) | {"weights_here": here})
@@ -116,13 +119,18 @@ def list_networks(arguments: Namespace, console: Console) -> int:
     """All networks, one a line."""
     from graft.backbones.catalogue import catalogue
     from graft.core.errors import BadInput
-    from graft.core.records import to_value
 
     if arguments.names:
         raise BadInput(
             f"Nothing may follow list, got {arguments.names[0]!r}.", hint="Did you mean graft backbones show?"
         )
-    records, here = list(catalogue().values()), _weights_here()
+    return _tell_networks(list(catalogue().values()), console)
+
+
+def _tell_networks(records: "Sequence[BackboneRecord]", console: Console) -> int:
+    from graft.core.records import to_value
+
+    here = _weights_here()
     if console.json:
         values = [to_value(record) | {"weights_here": here.get(record.name)} for record in records]
         console.value({"backbones": values})

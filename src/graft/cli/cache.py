@@ -16,11 +16,13 @@ MEANINGS = {
     "activations": "what networks gave for photos",
     "compiled": "networks made ready for this machine",
     "weights": "weights that were given as files, converted",
-    "scans": "which photos were good",
+    "scans": "which photos were good, and how they look in small",
     "archives": "unpacked zips and tars",
     "tables": "layers of networks, rankings of backbones",
+    "downloads": "weights of which a part has come",
+    "keras": "settings of Keras",
     "scratch": "of commands that run now",
-    "other": "of libraries",
+    "other": "not of Graft: never removed",
 }
 
 
@@ -74,10 +76,16 @@ def _show(facts: "CacheFacts", console: Console) -> int:
             }
         )
         return 0
+    from graft.pipeline.kept import CAPPED
+
     total = sum(kind.size_bytes for kind in facts.kinds)
     free = f"{byte_size(facts.free_bytes)} are free on its disk"
     console.line(f"{printable(str(facts.path))}: {byte_size(total)}, {free}")
-    console.line(f"activations may take {byte_size(facts.cap_bytes)} (GRAFT_CACHE_CAP=5GB would change that)\n")
+    console.line(
+        f"{', '.join(CAPPED[:-1])} and {CAPPED[-1]} may take {byte_size(facts.cap_bytes)} together, "
+        "what was used longest ago goes first;\nweights do not count, nor does what is in use "
+        "(GRAFT_CACHE_CAP=5GB would change the size)\n"
+    )
     rows = [("kind", "things", "size", "last used", "what")]
     rows += [
         (kind.name, f"{kind.count:,}", byte_size(kind.size_bytes), _ago(kind.used_seconds), MEANINGS[kind.name])
@@ -127,7 +135,7 @@ def _clear(cleared: "Cleared", console: Console) -> int:
     gone = [f"{kind.count:,} {kind.name} ({byte_size(kind.size_bytes)})" for kind in cleared.kinds if kind.count]
     console.line(f"Removed {', '.join(gone)}." if gone else "There was nothing to remove.")
     if cleared.in_use:
-        console.line(f"{cleared.in_use:,} stayed: another graft process uses them, or did a moment ago.")
+        console.line(f"{cleared.in_use:,} stayed: another graft process works now and may need them.")
     if cleared.weights_kept:
         console.line(
             f"{cleared.weights_kept:,} imported weights stayed: you would have to give them again. "

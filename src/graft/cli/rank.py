@@ -27,13 +27,14 @@ def rank_backbones(arguments: Namespace, console: Console) -> int:
         check_page(page, RANKING)
     names = _names(arguments.backbones)
     ranking = rank(options, backbones=names, progress=console.progress(), tell=console.note)
+    following = train_command(ranking, options)
+    if not console.json:
+        console.line(ranking_text(ranking))  # first: a page that cannot be written must not take the result with it
     if page:
         write_rank_page(page, ranking, options)
-    following = train_command(ranking, options)
     if console.json:
         console.value(ranking_value(ranking, page, following))
         return 0
-    console.line(ranking_text(ranking))
     if page:
         console.line(f"\nPage: {page}")
     console.advise(following, "trains a classifier with it; what was computed is reused")

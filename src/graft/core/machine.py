@@ -1,4 +1,4 @@
-"""What this machine offers: threads, CPU features, cache folder, library versions, memory used."""
+"""What this machine offers: threads, CPU features, cache folder, library versions."""
 
 import ctypes
 import math
@@ -157,24 +157,6 @@ def facts() -> dict[str, str]:
     }
 
 
-def peak_memory_bytes() -> int:
-    """The largest resident memory this process has had, in bytes; 0 where the system does not tell."""
-    try:
-        # Unlike getrusage, this does not begin with what the parent process had.
-        for line in Path("/proc/self/status").read_text("ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux: ask the system in its own way
-    if sys.platform == "win32":
-        peak = _windows_peak_bytes()
-    else:
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return peak
-
-
 def _linux_flags(path: Path) -> list[str]:
     """Words of the first `flags` (x86) or `Features` (ARM) line of /proc/cpuinfo."""
     try:
@@ -194,23 +176,3 @@ def _sysctl(name: str) -> bool:
     value, size = ctypes.c_uint64(0), ctypes.c_size_t(8)
     answer = library.sysctlbyname(name.encode(), ctypes.byref(value), ctypes.byref(size), None, ctypes.c_size_t(0))
     return answer == 0 and value.value != 0
-
-
-def _windows_peak_bytes() -> int:
-    """PeakWorkingSetSize of this process, the second field after two 32-bit numbers."""
-
-    class Counters(ctypes.Structure):
-        _fields_ = (
-            ("cb", ctypes.c_uint32),
-            ("PageFaultCount", ctypes.c_uint32),
-            *((f"size{number}", ctypes.c_size_t) for number in range(8)),
-        )
-
-    libraries: Any = getattr(ctypes, "windll")  # noqa: B009 - typed on Windows only
-    counters = Counters(cb=ctypes.sizeof(Counters))
-    current = libraries.kernel32.GetCurrentProcess
-    current.restype = ctypes.c_void_p
-    question = libraries.kernel32.K32GetProcessMemoryInfo
-    question.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32)
-    done = question(current(), ctypes.byref(counters), counters.cb)
-    return int(counters.size0) if done else 0

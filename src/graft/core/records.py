@@ -15,7 +15,7 @@ from graft.core.hashing import sha256_bytes
 RecordType = TypeVar("RecordType")
 MAX_JSON_BYTES = 256 << 20
 _END = b"\n}\n"  # of every stored form
-_SEAL = b',\n "~sha256": "%s"\n}\n' 
+_SEAL = b',\n "~sha256": "%s"\n}\n'
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from graft.core.errors import ImageRefused
+from graft.data.containers import ARCHIVE_HEAD_BYTES, refuse_archive
 from graft.data.limits import check_bytes
 from graft.data.records import ImageRules
 
@@ -29,6 +30,8 @@ def read_bytes(path: Path, *, rules: ImageRules, root: Path | None = None) -> by
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 raise ImageRefused("The path must be a file, got a pipe or device.", code="not_a_file")
+            if facts.st_size > rules.max_bytes:
+                refuse_archive(file.read(ARCHIVE_HEAD_BYTES))  # no limit that could be raised helps with one
             check_bytes(facts.st_size, rules)
             return _read_at_most(file, rules.max_bytes + 1)
     except FileNotFoundError:

@@ -86,7 +86,7 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
 
 
 def read_source(data: Path, *, least_classes: int = 2, name: str = "") -> Source:
-    """List files and labels of a data folder (which the user calls `name`) or CSV table; `BadInput` where it is none."""
+    """List files and labels of a data folder (which the user calls `name`) or CSV table; `BadInput` where it fails."""
     if not data.exists():
         raise BadInput(f"The data must exist, got {str(data)!r}.", hint="Check the path.", code="not_found")
     root = data.resolve()

@@ -130,10 +130,9 @@ def clear_cache(kind: str) -> Cleared:
     cache = machine.cache_directory()
     wanted = SAFE if kind == "all" else (kind,)
     found = list(items(cache))
-    busy = anyone_works(cache)
     gone, in_use = [], 0
     for item in (each for each in found if each.kind in wanted):
-        if not (item.kind in HELD and busy) and item.remove():
+        if not (item.kind in HELD and anyone_works(cache)) and item.remove():
             gone.append(item)
         else:
             in_use += item.size_bytes > 0

@@ -25,6 +25,7 @@ from graft.features.protocol import Engine
 from graft.features.records import Output, Program
 from graft.pipeline.photos import each_answer
 from graft.pipeline.planning import side_pixels
+from graft.pipeline.workspace import working
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def classify(
     A photo that fails becomes a `Failure`, and so does a folder that cannot be read. `tell` is given what to mind about
     the photos, once all were read.
     """
-    with ExitStack() as stack:
+    with working(tidy=False), ExitStack() as stack:
         network = _Network(chosen, progress, stack)
         yield from each_answer(inputs, lambda paths: network.each(paths, top), progress)
     note = depth_note_of(network.deep, chosen.rules, "graft classify")

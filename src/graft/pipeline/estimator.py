@@ -26,7 +26,7 @@ from graft.features.records import Program
 from graft.pipeline.choosing import choose_backbone
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import precision, program_of, side_pixels
-from graft.pipeline.workspace import feature_store, scratch_folder
+from graft.pipeline.workspace import feature_store, scratch_folder, working
 from graft.training.linear import features_matrix, probabilities
 from graft.training.probe import Rows, train_probe
 from graft.training.records import Plan
@@ -91,7 +91,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         if len(photos) != len(labels):
             raise BadInput(f"X and y must have the same length, got {len(photos)} and {len(labels)}.")
         network, plan = self._plan(options, photos, labels)
-        with scratch_folder() as scratch:
+        with working(), scratch_folder() as scratch:
             values = _features(photos, network, scratch)
             table = TapTable(values, plan.taps)
             result = train_probe(
@@ -112,7 +112,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """Calibrated probabilities `(n, class)`, columns as `classes_`."""
         check_is_fitted(self)
         photos = _as_photos(X, self.network_.rules)
-        with scratch_folder() as scratch:
+        with working(), scratch_folder() as scratch:
             values = _features(photos, self.network_, scratch)
             features = features_matrix(values, self.classifier_.taps)
             return probabilities(self.classifier_, features)

@@ -21,10 +21,12 @@ from graft.evaluation.records import Evaluation
 from graft.pipeline.intake import Intake, read_data
 from graft.pipeline.predict import bundle_of
 from graft.pipeline.run import Made, Run
+from graft.pipeline.workspace import working
 
 BATCH_IMAGES = 32
 
 
+@working()
 def evaluate(
     run: Path,
     data: Path | None,

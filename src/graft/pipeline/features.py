@@ -24,7 +24,7 @@ from graft.pipeline.feature_files import Columns, Layout, feature_file, kind_of_
 from graft.pipeline.intake import earlier_splits, read_data
 from graft.pipeline.layers import Reading, resolve_reading
 from graft.pipeline.options import FeatureOptions
-from graft.pipeline.workspace import LEFT_SECONDS, feature_store, scratch_folder
+from graft.pipeline.workspace import LEFT_SECONDS, feature_store, scratch_folder, working
 
 SCHEMA = "graft/features/1"
 ONE = "features"  # the array's name where there is one layer
@@ -81,6 +81,7 @@ class FeaturesResult:
         }
 
 
+@working()
 def extract_features(
     options: FeatureOptions, *, progress: Progress, tell: Callable[[str], None] | None = None
 ) -> FeaturesResult:

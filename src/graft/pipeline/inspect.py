@@ -13,11 +13,13 @@ from graft.data.records import Duplicates, ImageRules, Manifest
 from graft.data.scan import OnBad
 from graft.pipeline.intake import Intake, earlier_splits, read_data
 from graft.pipeline.pages import INSPECTION, check_page, write_page
+from graft.pipeline.workspace import working
 
 SHEET_OF_EACH = 24
 SHEET_TOGETHER = 720
 
 
+@working()
 def inspect(
     data: Path,
     *,

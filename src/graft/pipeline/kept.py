@@ -1,8 +1,8 @@
 """What lies in the cache: each thing that is kept, how large, when it was last used, whether it is still what it was.
 
 Everything but imported weights can be made again. A thing goes only where no running process can miss it: weights and
-unpacked archives stay while a process works; all else is made again by whoever finds it gone. What goes unasked, because
-the cache is full, was not used a moment ago either, but for activations.
+unpacked archives stay while a process works; all else is made again by whoever finds it gone. What goes unasked,
+because the cache is full, was not used a moment ago either, but for activations.
 """
 
 import os
@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from graft.backbones import layers
 from graft.core.errors import BadInput, GraftError, ResourceProblem
-from graft.core.files import Lock, remove_file, remove_tree
+from graft.core.files import Lock, remove_file, remove_tree, sweep_stray
 from graft.core.records import from_sealed_json
 from graft.core.tensors import read_tensors, tensors_sha256
 from graft.data.archives.unpacking import WHOLE, damage
@@ -24,10 +24,12 @@ from graft.data.fingerprints import check_fingerprints
 from graft.data.scan import ScanMemory
 from graft.evaluation.ranking import Ranking
 from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE, stored_form
-from graft.features.store import SUFFIX, shard_problem
+from graft.features.store import PROGRAM_FILE, SUFFIX, shard_problem
 
 RECENT_SECONDS = 600.0  # far longer than from finding a thing to holding on to it
 CAPPED = ("activations", "compiled", "scans", "archives", "tables")
+SWEPT = ("store/*/*", "compiled/*", "weights", "scan/scans", "archives/*", "layers", "rankings", "downloads")
+LEFT_SECONDS = 3600.0  # no writer takes nearly as long over one file
 ALIVE = ".lock"  # in a scratch folder: held while its process works
 
 
@@ -85,6 +87,17 @@ def is_recent(item: Item) -> bool:
     return time.time() - item.used_seconds < RECENT_SECONDS
 
 
+def sweep(cache: Path) -> None:
+    """Remove what nobody has use for: notes on activations that are gone, and what killed writers left."""
+    with suppress(ResourceProblem):  # a cache that can only be read is swept by nobody
+        for note in cache.glob(f"store/*/*/{PROGRAM_FILE}"):
+            if not any(note.parent.glob(f"*{SUFFIX}")):
+                remove_file(note)
+        for pattern in SWEPT:
+            for folder in cache.glob(pattern):
+                sweep_stray(folder, LEFT_SECONDS)
+
+
 def trim(cache: Path, cap_bytes: int) -> int:
     """Keep what can be made again under the cap, all of it together; returns how many things went, the oldest first.
 
@@ -132,7 +145,7 @@ def _scans(cache: Path) -> Iterator[Path]:
 
 
 def _downloads(cache: Path) -> Iterator[Path]:
-    return (path for path in cache.glob("downloads/*") if path.suffix != ".lock")
+    return (path for path in cache.glob("downloads/[!.]*") if path.suffix != ".lock")
 
 
 def _other(cache: Path) -> Iterator[Path]:
@@ -237,5 +250,10 @@ def _remove_scratch(folder: Path) -> None:
 
 
 REMOVERS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
-    {"compiled": _remove_compiled, "archives": _remove_archive, "downloads": _remove_download, "scratch": _remove_scratch}
+    {
+        "compiled": _remove_compiled,
+        "archives": _remove_archive,
+        "downloads": _remove_download,
+        "scratch": _remove_scratch,
+    }
 )

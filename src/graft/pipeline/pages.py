@@ -1,9 +1,10 @@
 """Pages that commands write where the user says: an earlier one is replaced, anything else is left alone."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
-from graft.core.errors import BadInput
+from graft.core.errors import BadInput, ResourceProblem
 from graft.core.files import make_directory, write_atomic
 
 
@@ -31,6 +32,12 @@ def check_page(path: Path, kind: PageKind) -> None:
         raise BadInput(
             f"The output must be an HTML file, got {str(path)!r}.",
             hint=f"For example: -o {kind.command.split()[-1]}.html.",
+        )
+    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        raise ResourceProblem(
+            f"The folder of {str(path)!r} must be one that can be written to, got one that cannot.",
+            hint="Name another place.",
+            code="cannot_write",
         )
     try:
         with path.open("rb") as file:

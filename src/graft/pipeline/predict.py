@@ -11,6 +11,7 @@ from graft.core.progress import Progress
 from graft.data.limits import chosen_rules
 from graft.pipeline.photos import each_answer
 from graft.pipeline.run import Run
+from graft.pipeline.workspace import working
 
 
 def bundle_of(source: Path) -> Path:
@@ -39,7 +40,7 @@ def predict(
     A photo that fails becomes a `Failure`, and so does a folder that cannot be read. Photos are held to the limits of
     the training or to those given here; how they are read is always as in the training.
     """
-    with Bundle.load(bundle_of(source)) as loaded:
+    with working(tidy=False), Bundle.load(bundle_of(source)) as loaded:
         rules = chosen_rules(
             loaded.rules, max_megapixels=max_megapixels, max_megabytes=max_megabytes, min_side=min_side
         )

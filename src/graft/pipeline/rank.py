@@ -30,7 +30,7 @@ from graft.pipeline.intake import Intake, earlier_splits, read_data
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, make_plan, program_of
 from graft.pipeline.timing import TimedPhotos, rates
-from graft.pipeline.workspace import feature_store, scratch_folder
+from graft.pipeline.workspace import feature_store, scratch_folder, working
 from graft.training.crossfit import CrossFit, cross_fit
 from graft.training.probe import Rows, fold_numbers
 from graft.training.taps import TapTable
@@ -63,6 +63,7 @@ class _Measured:
     n_reused: int
 
 
+@working()
 def rank(
     options: TrainOptions,
     *,

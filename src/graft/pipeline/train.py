@@ -26,7 +26,7 @@ from graft.pipeline.planning import Resolved, follow, program_of, read_plan, res
 from graft.pipeline.reporting import next_commands, write_report, write_thumbnails
 from graft.pipeline.run import Made, Run, check_free, place_run
 from graft.pipeline.scoring import Scored, score, training_rows
-from graft.pipeline.workspace import feature_store, scratch_folder
+from graft.pipeline.workspace import feature_store, scratch_folder, working
 from graft.training.probe import ProbeResult, train_probe
 from graft.training.records import Plan
 from graft.training.taps import TapTable
@@ -44,6 +44,7 @@ class TrainResult:
     next_command: tuple[str, str]  # and what it does
 
 
+@working()
 def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     """Train as `options` say and leave a finished run.
 

@@ -110,7 +110,7 @@ def split_sentence(manifest: Manifest) -> str:
     asked = " / ".join(f"{share * 100:.3g}" for share in manifest.split_fractions)
     return (
         f"Graft made the split ({asked} %, seed {manifest.seed}): each class is spread over all parts in proportion, "
-        "and identical files stay on one side."
+        "and copies stay on one side."
     )
 
 

@@ -55,4 +55,6 @@ def _copies(inspection: Inspection) -> str:
 
 def _size(data: InspectionData) -> tuple[str, str]:
     width, height = data.inspection.width, data.inspection.height
-    return f"{width.middle} × {height.middle}", sizes.told(data.manifest.photos)
+    middle, told = f"{width.middle} × {height.middle}", sizes.told(data.manifest.photos)
+    known = {f"{middle} pixels": "pixels, all of them", f"mostly {middle} pixels": "pixels, most of them"}
+    return middle, known.get(told, told)

@@ -1,4 +1,8 @@
-"""The linear head alone, as a scikit-learn classifier on any table of features."""
+"""The linear head alone, as a scikit-learn classifier on any table of features.
+
+Public, for use without Graft's own pipeline: on what `graft features` writes, in pipelines and searches of
+scikit-learn, whose checks of estimators it passes. Training itself fits many heads at once (`graft.training.probe`).
+"""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self

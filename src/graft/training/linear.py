@@ -55,7 +55,10 @@ def as_softmax(classifier: LinearClassifier) -> LinearClassifier:
 
 
 def as_sigmoid(classifier: LinearClassifier) -> LinearClassifier:
-    """The same binary classifier with one sigmoid unit of weight `kernel[:, 1] - kernel[:, 0]`."""
+    """The same binary classifier with one sigmoid unit of weight `kernel[:, 1] - kernel[:, 0]`.
+
+    Public, the inverse of `as_softmax`: gives a classifier with two units the head of a single one, with equal answers.
+    """
     units = classifier.kernel.shape[1]
     if units == 1:
         return classifier

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from graft.core.errors import CODES
 from graft.core.records import record
 from graft.data.depth import depth_note, meant
 from graft.data.inspection.shortcuts import Shortcut
@@ -161,12 +162,12 @@ def _file_concerns(manifest: Manifest) -> Iterator[Concern]:
     bad, good = len(manifest.quarantined), len(manifest.photos)
     if bad:
         tally = sorted(Counter(item.code for item in manifest.quarantined).items(), key=lambda item: (-item[1], item))
-        codes = ", ".join(f"{n} {code}" for code, n in tally)
+        reasons = "; ".join(f"{n} × {CODES.get(code, code)}" for code, n in tally)
         too_many = bad > MAX_BAD_SHARE * (bad + good)
         yield Concern(
             kind="left_out",
             first=too_many,
-            sentence=f"{'1 file was' if bad == 1 else f'{bad} files were'} left out: {codes}.",
+            sentence=f"{'1 file was' if bad == 1 else f'{bad} files were'} left out: {reasons}.",
             remedy="Repair or remove them"
             + (f": a training refuses more than {MAX_BAD_SHARE:.0%} bad files." if too_many else "."),
             paths=tuple(item.path for item in manifest.quarantined[:2]),
