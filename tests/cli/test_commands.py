@@ -44,7 +44,8 @@ class Result:
     bundle: Path = Path("photos-run/classifier.graft")
     report: Path = Path("photos-run/report.html")
     summary: dict[str, Any] = field(default_factory=lambda: dict(SUMMARY))
-    text: str = "Test accuracy  90.0 %\nNext           graft predict"
+    text: str = "Test accuracy  90.0 %"
+    next_command: tuple[str, str] = ("graft predict photos-run PHOTO…", "says what is on other photos")
 
 
 @pytest.fixture
@@ -104,7 +105,13 @@ def test_train_passes_on_what_was_typed(trained, capsys):
 
 def test_train_tells_the_run_s_own_words(trained, capsys):
     assert main(["train", "photos"]) == 0
-    assert capsys.readouterr().out.splitlines()[:2] == ["Test accuracy  90.0 %", "Next           graft predict"]
+    lines = ["Test accuracy  90.0 %", "", "Next: graft predict photos-run PHOTO…", "      says what is on other photos"]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_quiet_gives_no_advice(trained, capsys):
+    assert main(["train", "photos", "--quiet"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["Test accuracy  90.0 %"]
 
 
 def test_train_json_is_exactly_one_object(trained, capsys):
