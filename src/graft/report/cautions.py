@@ -60,7 +60,7 @@ def lines(manifest: Manifest, evaluation: Evaluation, shortcuts: Sequence[Shortc
     if shortcuts:
         kinds = words.listed(list(dict.fromkeys(item.property.replace("_", " ") for item in shortcuts))[:MOST_NAMES])
         told = words.counted(len(shortcuts), "property of the files gives", "properties of the files give")
-        found.append(f"{told} classes away ({kinds}): it may have learned that. The report says more.")
+        found.append(f"{told} classes away ({kinds}): see the report.")
     names = unscored(evaluation)
     if names:
         some = words.listed([f"“{words.shortened(name, 20)}”" for name in names[:MOST_NAMES]])
