@@ -35,7 +35,7 @@ def flip(cache: Path, pattern: str) -> None:
 def test_show(cache, capsys):
     assert main(["cache", "show"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(str(cache)) and "GRAFT_CACHE_CAP" in out and "Next: graft cache clear all" in out
+    assert out.startswith(str(cache)) and "GRAFT_CACHE_CAP" in out and "Next: graft cache verify" in out
     lines = {line.split()[0]: line for line in out.splitlines() if line}
     assert lines["activations"].split()[1] == "1" and "just now" in lines["weights"]
     assert main(["cache", "show", "--json"]) == 0

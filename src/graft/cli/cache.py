@@ -93,7 +93,7 @@ def _show(facts: "CacheFacts", console: Console) -> int:
     ]
     console.line("\n".join(columns(rows, right=(1, 2))))
     _show_networks(facts, console)
-    console.advise("graft cache clear all", "gives the space back; everything but imported weights can be made again")
+    console.advise("graft cache verify", "reads everything against its hash; graft cache clear KIND gives space back")
     return 0
 
 
