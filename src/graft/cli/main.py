@@ -27,7 +27,6 @@ COMMANDS = (
     ("backbones", "graft.cli.backbones", "list the pretrained networks; fetch and check their weights"),
     ("cache", "graft.cli.cache", "show, verify or clear what Graft keeps to be fast"),
 )
-STATUS_UNEXPECTED = 1
 STATUS_INTERRUPTED = 130  # 128 + SIGINT
 STATUS_BROKEN_PIPE = 141  # 128 + SIGPIPE
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 
+from graft.bundle.format import FILE_NAME
 from graft.core.errors import BadInput, GraftError
 from graft.core.files import STRAY_PATTERN, make_directory, sweep_stray, write_atomic
 from graft.core.locks import Lock
@@ -19,7 +20,6 @@ from graft.evaluation.records import Evaluation
 from graft.training.records import Plan, ProbeSummary
 
 RecordType = TypeVar("RecordType")
-BUNDLE: Final = "classifier.graft"
 REPORT: Final = "report.html"
 LOCK: Final = ".lock"
 
@@ -50,7 +50,7 @@ class Run:
     @property
     def bundle(self) -> Path:
         """The file that ships."""
-        return self.path / BUNDLE
+        return self.path / FILE_NAME
 
     @property
     def report(self) -> Path:
@@ -66,7 +66,7 @@ class Run:
     def open(cls, path: Path) -> "Run":
         """A finished run; `BadInput` not_found where there is none."""
         run = cls(path)
-        needed = (BUNDLE, "made.json")
+        needed = (FILE_NAME, "made.json")
         missing = [name for name in needed if not (path / name).is_file()]
         if len(missing) == len(needed) and not run.has(Plan):
             raise BadInput(
