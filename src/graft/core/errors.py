@@ -44,6 +44,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "record_invalid": "a stored record does not keep its schema",
         "future_schema": "the file was written by a newer version",
         "bundle_invalid": "the bundle is damaged or was not written by Graft",
+        "checkpoint_corrupt": "a checkpoint is damaged and no older one can be used",
         "hash_mismatch": "content does not match its hash",
         "download_refused": "what was downloaded is not the published file",
         "weights_not_finite": "weights hold NaN or infinity",

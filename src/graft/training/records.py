@@ -11,6 +11,7 @@ from graft.core.records import record
 from graft.data.records import Duplicates, ImageRules
 from graft.evaluation.records import Score
 from graft.features.records import Precision
+from graft.training.tuning.records import Schedule, Tuning
 
 ChosenOn = Literal["out-of-fold", "validation"]
 
@@ -24,7 +25,7 @@ class Plan:
 
     SCHEMA: ClassVar[str] = "graft/plan/1"
     graft_version: str
-    recipe: Literal["probe"]
+    recipe: Literal["probe", "finetune", "auto"]
     recipe_reason: str
     manifest_hash: str
     split_fractions: tuple[float, float, float]
@@ -48,6 +49,8 @@ class Plan:
     threads: int
     rules: ImageRules = ImageRules()  # what photos may be, and how they were read
     duplicates: Duplicates = "near"  # which copies were kept in one split
+    tuning: Tuning | None = None  # fine-tuning after the probe, as asked for; None: the probe is all
+    schedule: Schedule | None = None  # how, decided when the probe was there; None: not (yet) fine-tuned
 
 
 @record

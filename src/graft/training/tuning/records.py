@@ -1,0 +1,111 @@
+"""Fine-tuning as data: what was asked for, what was decided, and what happened epoch by epoch."""
+
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Interval, Len
+
+from graft.backbones.freezing import Freeze
+from graft.core.records import record
+from graft.data.augmentation.records import Augmentation
+from graft.evaluation.comparison import Comparison
+from graft.features.records import Precision
+
+OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
+Backend = Literal["tensorflow", "jax", "torch"]
+Count = Annotated[int, Ge(1)]
+Share = Annotated[float, Interval(ge=0, lt=1)]
+
+
+@record
+class Phase:
+    """A stretch of training with one set of trained layers and one course of the learning rate.
+
+    The rate rises evenly from zero over `warmup_epochs`, then falls along half a cosine to `final_share` of `rate` at
+    the end of the phase. A layer's own rate is `rate * layer_decay ** d`, `d` counting the trained layers' blocks from
+    the top; the head's is `rate * head_factor`.
+    """
+
+    name: str  # for people: "head", "upper layers"
+    trains: Literal["head", "all"]  # the head alone, or the schedule's trained layers with it
+    epochs: Count
+    optimizer: OptimizerName = "adam"
+    rate: Annotated[float, Gt(0)] = 1e-3
+    head_factor: Annotated[float, Gt(0)] = 1.0
+    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    momentum: Share = 0.9  # sgd's, Nesterov's form; of no meaning to the others
+    weight_decay: Annotated[float, Ge(0)] = 0.0  # decoupled, of kernels only (adamw)
+    warmup_epochs: Annotated[float, Ge(0)] = 1.0
+    decay: Literal["cosine", "none"] = "cosine"
+    final_share: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    patience: Annotated[int, Ge(0)] = 0  # epochs without a better validation loss after which the phase ends; 0: never
+
+
+@record
+class Tuning:
+    """Fine-tuning as asked for. None, and a freeze of kind "auto", are left to the `Schedule`."""
+
+    freeze: Freeze = Freeze()
+    head: Literal["probe", "trained"] = "probe"  # begins as the probe's solution, or is trained before the rest
+    augmentation: Augmentation = Augmentation()
+    views: Count | None = None  # of each training photo, the photo itself among them
+    epochs: Count | None = None
+    batch_images: Count | None = None
+    optimizer: OptimizerName = "adam"
+    rate: Annotated[float, Gt(0)] | None = None
+    label_smoothing: Share = 0.1
+    mixup: Annotated[float, Ge(0)] = 0.0  # alpha of the beta distribution; 0: none
+    averaging: Share = 0.98  # decay of the exponential moving average of the weights; 0: none
+    dropout: Share = 0.0  # before the head
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    storing: Literal["auto", "always", "never"] = "auto"  # activations at the cut, or end to end from pixels
+    backend: Backend = "tensorflow"
+    time_budget_seconds: Annotated[float, Gt(0)] | None = None
+
+
+@record
+class Schedule:
+    """What was decided for a `Tuning` on this data and machine, once. Training follows it to the letter."""
+
+    cut: tuple[str, ...]  # the layers whose outputs are stored; () where everything runs from pixels
+    trained: tuple[str, ...]  # layers whose weights change, from the input up
+    n_trained_parameters: int  # of the backbone
+    n_frozen_parameters: int  # of the backbone, BatchNormalization's statistics among them
+    views: Count  # stored for each training photo; from pixels each epoch draws fresh ones
+    store_bytes: int
+    batch_images: Count
+    precision: Precision  # the suffix computes in
+    phases: Annotated[tuple[Phase, ...], Len(1)]
+    expected_seconds: float
+    reason: str  # one line for people: cut, views, epochs, and what they follow from
+
+
+@record
+class Epoch:
+    """One finished epoch. Losses are natural logarithms; validation is measured with averaged weights where kept."""
+
+    number: Count  # over all phases
+    phase: str
+    step: Count  # steps done when it ended, over all phases
+    rate: float  # of the last step
+    loss: float
+    accuracy: float  # on the augmented training views, while the weights changed
+    validation_loss: float | None
+    validation_accuracy: float | None
+
+
+@record
+class TuningSummary:
+    """How fine-tuning went, and what was kept."""
+
+    SCHEMA: ClassVar[str] = "graft/tuning/1"
+    epochs: tuple[Epoch, ...]
+    best_epoch: int  # whose weights were kept
+    finished: bool  # False: stopped by the user, to be gone on with
+    stopped_early: bool  # no better validation loss for the phase's patience
+    frozen_sha256: str  # of the frozen tensors, equal before and after
+    comparison: Comparison | None  # on the validation photos: first the probe, second the fine-tuned network
+    probe_validation_loss: float | None
+    tuned_validation_loss: float | None
+    kept: Literal["probe", "finetune"]
+    reason: str  # why, in one sentence
+    events: tuple[str, ...] = ()
