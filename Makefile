@@ -55,7 +55,7 @@ $(BASE): $(INPUTS) $(RUN)
 
 $(FULL): $(INPUTS) $(RUN)
 	@echo 'Installing Graft with its tools into $(VENV) (once; a few minutes at most) …'
-	@$(PIP) --editable '.[finetune,parquet,dev]'
+	@$(PIP) --editable '.[finetune,parquet,tensorboard,dev]'
 	@touch $(BASE) $@
 
 # Versions that TensorFlow has wheels for come first; PYTHON=… names one and nothing else is tried.

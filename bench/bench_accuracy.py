@@ -38,7 +38,7 @@ CASES = (
 def measure(case: Case, cache: Path) -> dict[str, object]:
     """Train once for each seed."""
     words = [str(SHARED / "data" / case.data), "--weights", str(SHARED / "weights" / case.weights)]
-    words += ["--backbone", case.family, "--image-size", str(case.side_pixels)]
+    words += ["--recipe", "probe", "--backbone", case.family, "--image-size", str(case.side_pixels)]
     train(words, cache=cache)  # compiles
     results = []
     for seed in range(case.seeds):

@@ -15,19 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from sides import middle, table
+from sides import middle, random_weights, table
 
 ROUNDS = 3
 SIDES = {"mobilenet_1.0": 128, "mobilenet_v2_1.0": 224, "efficientnet_b0": 224, "resnet50": 224}
 IMAGES = 256
 KERAS_BATCH = 32  # the default of Keras' predict
-
-SAVE = """
-import sys
-from graft.backbones.catalogue import find
-from graft.backbones.networks import build
-build(find(sys.argv[1]), side_pixels=int(sys.argv[2])).save_weights(sys.argv[3])
-"""
 
 
 def keras_rate(name: str, side_pixels: int) -> float:
@@ -65,13 +58,7 @@ def graft_engine(name: str, side_pixels: int, cache: Path):  # an Engine, import
     from graft.features.engines import best_precision, open_engine
     from graft.features.records import Output, Program
 
-    file = cache / "random.weights.h5"
-    subprocess.run(
-        [sys.executable, "-c", SAVE, name, str(side_pixels), str(file)],
-        env=os.environ | {"KERAS_BACKEND": "openvino"},
-        check=True,
-    )
-    record, weights = resolve(name, file, cache)
+    record, weights = resolve(name, random_weights(name, side_pixels, cache), cache)
     program = Program(
         backbone=record.name,
         weights_sha256=weights.sha256,

@@ -33,7 +33,7 @@ def write_photos(folder: Path, number: int) -> None:
 
 def measure(number: int, cache: Path, weights: Path) -> dict[str, object]:
     """Generate, train, report."""
-    words = ["--image-size", str(SIDE_PIXELS)]
+    words = ["--recipe", "probe", "--image-size", str(SIDE_PIXELS)]
     if weights.is_file():
         words += ["--backbone", "mobilenet", "--weights", str(weights)]
     with tempfile.TemporaryDirectory() as folder:

@@ -13,12 +13,19 @@ from typing import Any
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # real photos and weights, no part of the repository
 POLL_SECONDS = 0.05
+SAVE = """
+import sys
+from graft.backbones.catalogue import find
+from graft.backbones.networks import build
+build(find(sys.argv[1]), side_pixels=int(sys.argv[2])).save_weights(sys.argv[3])
+"""
 
 
 def train(words: Sequence[str], *, cache: Path) -> dict[str, Any]:
     """Run `graft train … --json` in a process of its own; returns its object with `wall` seconds and `anonymous` bytes.
 
-    `anonymous` is the peak of memory that no file backs, children included, sampled on Linux; 0 elsewhere.
+    `anonymous` is the peak of memory that no file backs, children included, sampled on Linux; 0 elsewhere. Added are
+    the run's records `comparison`, and `summary` of its fine-tuning, None where there was none.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "graft", "train", *words, "-o", f"{folder}/run", "--json", "--quiet"]
@@ -31,7 +38,18 @@ def train(words: Sequence[str], *, cache: Path) -> dict[str, Any]:
         if process.returncode:
             sys.exit(f"{' '.join(command)} ended with status {process.returncode}")
         comparison = json.loads(Path(folder, "run", "comparison.json").read_text())
-    return json.loads(output.splitlines()[-1]) | {"wall": wall, "anonymous": peak, "comparison": comparison}
+        tuning = Path(folder, "run", "tuning.json")
+        summary = json.loads(tuning.read_text()) if tuning.is_file() else None
+    measured = {"wall": wall, "anonymous": peak, "comparison": comparison, "summary": summary}
+    return json.loads(output.splitlines()[-1]) | measured
+
+
+def random_weights(name: str, side_pixels: int, folder: Path) -> Path:
+    """A weights file of a backbone with random numbers, which change no speed."""
+    file = folder / "random.weights.h5"
+    words = [sys.executable, "-c", SAVE, name, str(side_pixels), str(file)]
+    subprocess.run(words, env=os.environ | {"KERAS_BACKEND": "openvino"}, check=True)
+    return file
 
 
 def watch_anonymous(process: "subprocess.Popen[str]") -> int:

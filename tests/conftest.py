@@ -16,6 +16,8 @@ SCRATCH = pytest.StashKey[Path]()
 
 # Before anything imports Keras. Tests of training set TensorFlow in a child process of their own.
 os.environ["KERAS_BACKEND"] = "openvino"
+# `--recipe auto` is the probe alone where a test does not ask for more: fine-tuning takes minutes.
+os.environ["GRAFT_TIME_BUDGET"] = "0"
 
 
 def pytest_configure(config: pytest.Config) -> None:

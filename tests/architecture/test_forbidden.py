@@ -7,7 +7,7 @@ import pytest
 
 from tests.architecture.sources import Module, module, modules
 
-IMPORTS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "torch", "yaml"}
+IMPORTS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {
     **{"os.system": "runs a shell", "os.popen": "runs a shell", "os.execv": "replaces the process"},

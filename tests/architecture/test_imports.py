@@ -30,9 +30,10 @@ class Rule:
 
 EVERYWHERE = ORDER[:-1]  # the command line starts without any library
 LIBRARIES = {
-    "PIL": Rule(at_load=("data.images",)),
+    "PIL": Rule(at_load=("data.images", "data.augmentation.transforms", "data.augmentation.sheet")),
     "annotated_types": Rule(at_load=EVERYWHERE),
     "h5py": Rule(inside=("backbones",)),
+    "jax": Rule(inside=("training.tuning",)),
     "jinja2": Rule(inside=("report",)),
     "keras": Rule(inside=("backbones", "features", "training")),
     "markupsafe": Rule(at_load=("report",)),  # Jinja's own string of finished HTML; loads nothing else
@@ -45,8 +46,10 @@ LIBRARIES = {
     "rich": Rule(inside=("core.progress", "cli")),
     "scipy": Rule(inside=("evaluation", "training")),
     "sklearn": Rule(inside=("evaluation", "training", "data.sample"), at_load=("training.head", "pipeline.estimator")),
+    "tensorboard": Rule(inside=("report.tensorboard",)),
     "tensorflow": Rule(inside=("training",)),
     "threadpoolctl": Rule(inside=("data.duplicates.search", "training")),
+    "torch": Rule(inside=("training.tuning",)),  # computes there; its files are pickles, and none is ever read
 }
 
 

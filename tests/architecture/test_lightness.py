@@ -38,7 +38,10 @@ def test_importing_graft_loads_no_library():
 
 @pytest.mark.parametrize(
     "module",
-    ["graft.pipeline.predict", "graft.pipeline.inspect", "graft.report.inspection_page", "graft.bundle.bundle"],
+    [
+        *("graft.pipeline.predict", "graft.pipeline.inspect", "graft.pipeline.augment", "graft.bundle.bundle"),
+        "graft.report.inspection_page",
+    ],
 )
 def test_the_quick_path_loads_no_training_library(module):
     assert loaded(f"import {module}") & {"tensorflow", "keras", "sklearn", "jax", "torch"} == set()

@@ -14,6 +14,7 @@ import numpy as np
 
 from graft.backbones.applications import FUNCTIONS
 from graft.backbones.catalogue import find
+from graft.backbones.layers import LayerTable, table_of
 from graft.backbones.networks import DataFormat, build, data_format_of
 from graft.backbones.records import BackboneRecord
 from graft.features.graphs import read
@@ -94,6 +95,16 @@ def without_values() -> Iterator[None]:
             yield
     finally:
         keras.backend.clear_session(free_memory=False)  # or Keras would give them their values after all, later
+
+
+@cache
+def table(name: str, side_pixels: int | None = None) -> LayerTable:
+    """The layers of a network of the catalogue, without its top."""
+    record = find(name)
+    side = side_pixels or record.side_pixels
+    with without_values():
+        model = build(record, side_pixels=side)
+        return table_of(record, side, model, model)
 
 
 def tap_model(model: Any, layers: Sequence[str]) -> Any:

@@ -1,10 +1,14 @@
 """The table of layers: true to the network, kept in the cache, and made without Keras in this process."""
 
+import math
+
 import pytest
 
 from graft.backbones import layers
 from graft.backbones.catalogue import find
+from graft.backbones.cuts import wide_cuts
 from graft.backbones.layers import layer_table, measure
+from graft.backbones.measuring import multiply_adds
 from graft.backbones.networks import build
 from graft.core.errors import BadInput
 
@@ -19,6 +23,18 @@ def test_the_table_is_what_the_network_is():
     assert sum(layer.parameters for layer in table.layers) == find("mobilenet_0.25").parameters_with_top
     assert [layer.number for layer in table.layers] == list(range(len(table.layers)))
     assert table.layers[-1].top and not below[-1].top
+    trainable = sum(layer.trainable_parameters for layer in below)
+    assert trainable == sum(math.prod(weight.shape) for weight in model.trainable_weights) < model.count_params()
+    assert sum(layer.multiply_adds for layer in below) == multiply_adds(model)
+    assert table.cuts == wide_cuts(model, tensors=1)
+
+
+def test_work_and_cuts_are_those_of_the_wanted_side():
+    small, large = (measure(find("sprout"), side) for side in (64, 128))
+    assert small.cuts == large.cuts
+    work = [[layer.multiply_adds for layer in table.layers] for table in (small, large)]
+    assert [4 * each for each in work[0]] == work[1]
+    assert small.find("stem").multiply_adds == 32 * 32 * 3 * 3 * 3 * 32
 
 
 def test_a_network_without_a_top_of_its_own():

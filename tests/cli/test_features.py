@@ -116,15 +116,23 @@ def test_refusals(words, message, capsys):
 
 def test_the_layers_are_listed(pipeline, capsys):
     rows = (
-        Layer(number=0, name="input", kind="InputLayer", shape=(64, 64, 3), parameters=0),
-        Layer(number=1, name="conv", kind="Conv2D", shape=(32, 32, 8), parameters=1216),
-        Layer(number=2, name="predictions", kind="Dense", shape=(1000,), parameters=9000, top=True),
+        Layer(number=0, name="input", kind="InputLayer", shape=(64, 64, 3), parameters=0, trainable_parameters=0),
+        Layer(number=1, name="conv", kind="Conv2D", shape=(32, 32, 8), parameters=1216, trainable_parameters=1216),
+        Layer(
+            number=2,
+            name="predictions",
+            kind="Dense",
+            shape=(1000,),
+            parameters=9000,
+            trainable_parameters=9000,
+            top=True,
+        ),
     )
     seen = []
 
     def list_layers(backbone, weights, image_size):
         seen.append((backbone, weights, image_size))
-        return LayerTable(backbone="small", side_pixels=64, layers=rows)
+        return LayerTable(backbone="small", side_pixels=64, layers=rows, cuts=())
 
     pipeline("layers", list_layers=list_layers)
     assert main(["features", "--list-layers", "--backbone", "small", "--image-size", "64"]) == 0

@@ -21,7 +21,8 @@ SECONDS_TO_BEGIN = 120.0
 
 FIRST = """
 import os, signal, sys, time
-from graft.cli.signals import Stopped, stoppable
+from graft.cli.signals import stoppable
+from graft.core.interrupts import Stopped
 number = int(sys.argv[1])
 before = signal.getsignal(number)
 try:
@@ -33,7 +34,8 @@ except Stopped as stopped:
 """
 SECOND = """
 import os, signal, time
-from graft.cli.signals import Stopped, stoppable
+from graft.cli.signals import stoppable
+from graft.core.interrupts import Stopped
 with stoppable():
     try:
         os.kill(os.getpid(), signal.SIGTERM)

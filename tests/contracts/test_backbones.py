@@ -13,6 +13,8 @@ from PIL import Image
 from graft.backbones import measuring
 from graft.backbones.catalogue import catalogue, find
 from graft.backbones.cuts import cuts, split, wide_cuts
+from graft.backbones.freezing import Freeze, Freezing, can_be_trained, cut_at, lower_cuts, map_levels, resolve
+from graft.backbones.layers import LayerTable, table_of
 from graft.backbones.layouts import Layout, layout, weighted_layers
 from graft.backbones.networks import CONSTRUCTORS, build
 from graft.backbones.records import BackboneRecord, Preprocessing
@@ -123,6 +125,87 @@ def test_the_top_is_that_of_the_record(bare: Bare) -> None:
         assert bare.whole.count_params() == bare.record.parameters_with_top
         assert (last.name, last.output.shape[1:]) == (bare.record.top_output, (1000,))
         assert last.activation is keras.activations.softmax
+
+
+# The fixture's own order, so that each network is built once: the smallest of each family, and on days of rest all.
+FROZEN = [pytest.param(name, marks=() if name in SMALLEST else pytest.mark.slow) for name in ALL]
+
+
+@pytest.mark.parametrize("bare", FROZEN, indirect=True)
+def test_the_table_of_layers_is_true_and_every_word_about_freezing_holds(bare: Bare) -> None:
+    record = bare.record
+    table = table_of(record, record.side_pixels, bare.model, bare.whole or bare.model)
+    layers = table.without_top()
+    assert [layer.name for layer in layers] == [layer.name for layer in bare.model.layers]
+    assert sum(layer.parameters for layer in layers) == record.parameters
+    assert sum(layer.multiply_adds for layer in layers) == record.multiply_adds
+    assert len(table.cuts) == record.cut_count
+    assert {name for cut in table.cuts for name in cut} <= {layer.name for layer in layers}
+    below = {cut: _needed_for(bare.model, cut) for cut in table.cuts}
+    levels = map_levels(layers)
+    assert levels[0] == 1 and list(levels) == sorted(levels) and 4 <= levels[-1] <= 5
+    for freezing in _said_in_every_way(table, record):
+        _assert_freezing_holds(table, freezing)
+        lower = lower_cuts(table, freezing)
+        for other in (freezing, *lower):
+            assert other.cut == () or set(other.prefix) == below[other.cut] & {layer.name for layer in layers}
+            assert not below.get(other.cut, set()) & set(other.trained)
+        values = [each.cut_values for each in (freezing, *lower)]
+        assert values == sorted(values, reverse=True) and len(set(values)) == len(values)
+        _assert_freezing_holds(table, cut_at(table, freezing, ()))
+        _assert_keras_counts_the_same(bare.model, freezing)
+
+
+def _said_in_every_way(table: LayerTable, record: BackboneRecord) -> list[Freezing]:
+    layers = table.without_top()
+    highest = max(place for place, layer in enumerate(layers) if can_be_trained(layer))
+    words = [Freeze(kind="all"), Freeze(kind="none"), Freeze(kind="until", layer=layers[highest].name)]
+    words += [Freeze(kind="until", layer=layers[len(layers) * part // 5].name) for part in range(4)]
+    words += [Freeze(kind="last", count=count) for count in (len(layers) + 1 - highest, len(layers) // 2, len(layers))]
+    words += [Freeze(kind="level", count=count) for count in range(map_levels(layers)[highest])]
+    tapped = [resolve(table, Freeze(), profile_layer=tap) for tap in (*record.taps[::4], *record.taps[-2:])]
+    return [resolve(table, freeze) for freeze in words] + tapped
+
+
+def _assert_freezing_holds(table: LayerTable, freezing: Freezing) -> None:
+    layers = {layer.name: layer for layer in table.without_top()}
+    assert freezing.n_trained_parameters + freezing.n_frozen_parameters == find(table.backbone).parameters
+    assert freezing.prefix_multiply_adds + freezing.suffix_multiply_adds == find(table.backbone).multiply_adds
+    assert freezing.n_trained_parameters == sum(layers[name].trainable_parameters for name in freezing.trained)
+    assert (freezing.freeze.kind == "none") == (freezing.trained == ())
+    assert (freezing.cut == ()) == (freezing.prefix == ()) == (freezing.cut_values == 0)
+    above = list(layers)[len(freezing.prefix) + len(freezing.recomputed) :]
+    assert [*freezing.prefix, *freezing.recomputed, *above] == list(layers)
+    assert freezing.trained == tuple(name for name in above if can_be_trained(layers[name]))
+    assert above[:1] == list(freezing.trained[:1])
+    assert not any(layers[name].kind == "BatchNormalization" for name in freezing.trained)
+
+
+def _assert_keras_counts_the_same(model: Any, freezing: Freezing) -> None:
+    for layer in model.layers:
+        layer.trainable = layer.name in freezing.trained
+    trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    frozen = sum(math.prod(weight.shape) for weight in model.non_trainable_weights)
+    for layer in model.layers:
+        layer.trainable = True
+    assert (trained, frozen) == (freezing.n_trained_parameters, freezing.n_frozen_parameters)
+
+
+def _needed_for(model: Any, cut: tuple[str, ...]) -> set[str]:
+    """Names of all operations that the outputs of a cut's layers are computed from, found from above."""
+    operations = {operation.name: operation for operation in model.operations}
+    found: set[str] = set()
+    pending = list(cut)
+    while pending:
+        name = pending.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if not isinstance(operations[name], keras.layers.InputLayer):
+            tensors = operations[name].input
+            above = tensors if isinstance(tensors, list) else [tensors]
+            pending += [tensor._keras_history.operation.name for tensor in above]
+    return found
 
 
 def test_measuring_a_network_gives_its_figures() -> None:

@@ -129,6 +129,17 @@ def write_features(folder: Path, version: int) -> Path:
     return path
 
 
+def write_checkpoint(folder: Path, version: int) -> Path:
+    """Commits the same step each time: what happens between commits of two steps is tested in test_checkpoints."""
+    import numpy as np
+
+    from graft.training.checkpoints import Checkpoints
+
+    weights = np.random.default_rng(version).normal(size=(1000, 100))
+    Checkpoints(folder, {"plan": "p"}, print, keep=1).save(7, {"kernel": weights}, {"version": version})
+    return folder / "step-00000007.safetensors"
+
+
 WRITERS: Mapping[str, Writer] = {
     "bytes": write_bytes,
     "pieces": write_pieces,
@@ -137,6 +148,7 @@ WRITERS: Mapping[str, Writer] = {
     "bundle": write_bundle,
     "report": write_page,
     "features": write_features,
+    "checkpoint": write_checkpoint,
 }
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from graft.core.errors import IntegrityProblem
 from graft.data import images, stream
+from graft.data.augmentation.presets import PRESETS
+from graft.data.augmentation.views import make_view
 from graft.data.records import Manifest, Photo
 from tests.data.folders import RULES, make_folder, manifest_of
 
@@ -100,3 +103,54 @@ def test_no_thread_is_left_behind(root: Path, manifest: Manifest) -> None:
     with pytest.raises(IntegrityProblem):
         list(batches(root, manifest.photos))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("graft-decode")]
+
+
+def reader(root: Path, side_pixels: int = 10) -> stream.PhotoReader:
+    return stream.PhotoReader(
+        root, side_pixels=side_pixels, geometry="squash", rules=RULES, augmentation=PRESETS["classic"], seed=3
+    )
+
+
+def training(manifest: Manifest) -> list[Photo]:
+    return [replace(photo, split="train") for photo in manifest.photos]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("batch_images", [1, 4, 7, 200])
+def test_views_come_photo_after_photo(root: Path, manifest: Manifest, workers: int, batch_images: int) -> None:
+    choices = [(0, 1, 2), (5,), (), (2, 0), (9, 8, 7, 6, 5, 4, 3, 2, 1)]
+    wanted = [(photo, choices[number % 5]) for number, photo in enumerate(training(manifest))]
+    found = list(stream.stream_views(reader(root), wanted, batch_images=batch_images, workers=workers))
+    pixels = np.concatenate([batch for _, batch in found])
+    expected = [(photo, view) for photo, views in wanted for view in views]
+    assert [row for rows, _ in found for row in rows] == list(range(len(expected)))
+    assert all(len(batch) == batch_images for _, batch in found[:-1])
+    for got, (photo, view) in zip(pixels, expected, strict=True):
+        data = (root / photo.path).read_bytes()
+        plain = images.load_pixels(data, side_pixels=10, geometry="squash", rules=RULES)
+        view_pixels = make_view(plain, PRESETS["classic"], sha256=photo.sha256, view=view, seed=3)
+        np.testing.assert_array_equal(got, view_pixels)
+
+
+def test_a_photo_of_many_views_is_read_once(root: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, read = stream.read_photo, []
+    monkeypatch.setattr(stream, "read_photo", lambda *args, **options: read.append(args[1]) or real(*args, **options))
+    wanted = [(photo, range(9)) for photo in training(manifest)]
+    flow = stream.stream_views(reader(root), wanted, batch_images=4, workers=2)
+    next(flow)
+    for thread in threading.enumerate():
+        if thread.name.startswith("graft-decode"):
+            thread.join(0.2)
+    assert len(read) <= 4  # enough views for the batches ahead, and a photo for each thread
+    assert sum(len(rows) for rows, _ in flow) == 23 * 9 - 4
+    assert sorted(photo.path for photo in read) == sorted(photo.path for photo in manifest.photos)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_views_of_photos_that_measure_are_never_made(root: Path, manifest: Manifest, split: str) -> None:
+    photo = replace(manifest.photos[0], split=split)
+    flow = stream.stream_views(reader(root), [(photo, (0, 1))], batch_images=1, workers=1)
+    with pytest.raises(IntegrityProblem, match=f"{photo.path}' of the {split} split") as caught:
+        list(flow)
+    assert caught.value.code == "split_leak"
+    assert len(list(stream.stream_views(reader(root), [(photo, (0, 0))], batch_images=1, workers=1))) == 2

@@ -18,7 +18,7 @@ from graft.core.progress import SilentProgress
 from graft.core.records import record_hash
 from graft.data.images import load_pixels
 from graft.data.records import ImageRules
-from graft.features import extraction
+from graft.features import extraction, work
 from graft.features.engines import open_engine, run_pixels
 from graft.features.extraction import extract
 from graft.features.store import Store
@@ -105,7 +105,7 @@ def test_sabotage_another_geometry_gives_other_rows_and_another_key(scene):
 def test_the_second_time_everything_comes_from_the_store(scene, monkeypatch):
     first = scene.extract()
     monkeypatch.setattr(extraction, "open_engine", None)
-    monkeypatch.setattr(extraction, "stream_pixels", None)
+    monkeypatch.setattr(extraction, "stream_views", None)
     second = scene.extract()
     assert (second.computed, second.reused) == (0, COUNT) and same(first, second)
 
@@ -233,11 +233,11 @@ def test_an_interrupted_run_keeps_what_it_had(scene, tmp_path):
 
 
 def test_shards_are_bounded(scene, monkeypatch):
-    monkeypatch.setattr(extraction, "SHARD_ROWS", 8)
+    monkeypatch.setattr(work, "SHARD_ROWS", 8)
     scene.extract()
     assert len(scene.shards()) == 3
-    monkeypatch.setattr(extraction, "SHARD_ROWS", 1000)
-    monkeypatch.setattr(extraction, "SHARD_SECONDS", -1.0)
+    monkeypatch.setattr(work, "SHARD_ROWS", 1000)
+    monkeypatch.setattr(work, "SHARD_SECONDS", -1.0)
     scene.extract(program=replace(scene.program, batch_images=7))
     assert len(scene.shards()) == 6
 
@@ -329,8 +329,8 @@ EXTRACT = """
 import sys, json
 from pathlib import Path
 from graft.core.tensors import tensors_sha256
-from tests.features.test_extraction import Scene, Steps, extraction
-extraction.SHARD_ROWS = 16
+from tests.features.test_extraction import Scene, Steps, work
+work.SHARD_ROWS = 16
 scene = Scene(Path(sys.argv[1]), Path(sys.argv[2]), count=int(sys.argv[3]))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -13,6 +13,7 @@ from graft.backbones.records import Preprocessing
 from graft.core.errors import ResourceProblem
 from graft.core.files import CRASH_EXIT_STATUS, CRASH_POINTS
 from graft.core.records import from_json
+from graft.data.augmentation.records import Augmentation
 from graft.features import store as module
 from graft.features.records import Output, Program
 from graft.features.store import Store, default_cap_bytes, row_id, store_key
@@ -337,6 +338,47 @@ def test_exact_values_have_a_key_of_their_own():
         backbone="sprout", weights_sha256="a" * 64, side_pixels=64, preprocessing=Preprocessing(), outputs=()
     )
     assert store_key(program, engine="e", decoder="d") != store_key(program, engine="e", decoder="d", exact=True)
+
+
+def test_everything_a_view_depends_on_is_in_the_key(monkeypatch):
+    program = Program(
+        backbone="sprout", weights_sha256="a" * 64, side_pixels=64, preprocessing=Preprocessing(), outputs=()
+    )
+
+    def key(augmentation, seed=0, **changes):
+        return store_key(program, engine="e", decoder="d", augmentation=augmentation, seed=seed, **changes)
+
+    plain = Augmentation()
+    changes = {
+        "rotation_degrees": 1.0,
+        "width_shift": 0.1,
+        "height_shift": 0.1,
+        "shear_degrees": 1.0,
+        "zoom": (0.9, 1.0),
+        "horizontal_flip": True,
+        "vertical_flip": True,
+        "quarter_turns": True,
+        "brightness": (0.9, 1.0),
+        "channel_shift": 1.0,
+        "fill_mode": "wrap",
+        "fill_value": 1,
+    }
+    assert set(changes) == {field.name for field in fields(Augmentation)}  # a new field must be thought of here
+    keys = {key(replace(plain, **{name: value})) for name, value in changes.items()}
+    keys |= {key(plain), key(plain, seed=1), key(plain, exact=True), key(None)}
+    monkeypatch.setattr(module, "AUGMENTATION_VERSION", "another")
+    keys |= {key(plain)}
+    assert len(keys) == len(changes) + 5
+    assert row_id("a" * 64, 1) != row_id("a" * 64, 2)  # the view's number is in the row's name
+
+
+def test_the_key_of_photos_as_they_are_knows_nothing_of_views(monkeypatch):
+    program = Program(
+        backbone="sprout", weights_sha256="a" * 64, side_pixels=64, preprocessing=Preprocessing(), outputs=()
+    )
+    before = store_key(program, engine="e", decoder="d")
+    monkeypatch.setattr(module, "AUGMENTATION_VERSION", "another")
+    assert store_key(program, engine="e", decoder="d", seed=7) == before
 
 
 WRITE_AND_CLEAR = """

@@ -7,7 +7,7 @@ import pytest
 
 from graft.core.errors import ResourceProblem
 from graft.features.records import Output
-from graft.features.table import Table, as_stored
+from graft.features.table import Table, as_stored, bytes_needed, spacious
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 20])
@@ -63,3 +63,21 @@ def test_whole_activations_keep_their_range():
     stored = as_stored(np.array([1.0, 3e38], np.float32), Output(layer="x", pooling="none"))
     assert stored.dtype == ml_dtypes.bfloat16
     assert np.isfinite(stored.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_bytes_of_views_are_known_before_any_is_made(tmp_path, exact):
+    outputs = (Output(layer="cut", pooling="none"), Output(layer="cut"), Output(layer="low", pooling="max"))
+    needed = bytes_needed(outputs, {"cut": (3, 5, 7), "low": (9, 9, 2)}, photos=4, views=6, exact=exact)
+    table = Table(tmp_path, 24)
+    values = {"cut:none": (3, 5, 7), "cut:avg": (7,), "low:max": (2,)}
+    made = {name: np.zeros((1, *shape), np.float32) for name, shape in values.items()}
+    stored = {output.name: made[output.name] if exact else as_stored(made[output.name], output) for output in outputs}
+    table.write(np.array([0]), stored)
+    assert needed == sum(array.nbytes for array in table.finish(list(values)).values())
+
+
+def test_an_array_is_in_memory_up_to_its_limit_and_in_a_file_above(tmp_path):
+    small, large = (spacious(tmp_path / "scratch", (2, 3), np.float32, limit) for limit in (24, 23))
+    assert not isinstance(small, np.memmap) and isinstance(large, np.memmap)
+    assert small.shape == large.shape == (2, 3) and small.dtype == large.dtype == np.float32

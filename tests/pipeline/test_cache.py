@@ -57,7 +57,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     verdicts = {"0" * 64: Verdict(code="corrupt", reason="The image's content is damaged.")}
     write(cache / "scan" / "scans" / "s.json", to_sealed_json(ScanMemory(verdicts=verdicts)))
     write_fingerprints(cache / "scan" / "scans" / "s.safetensors", {"0" * 64: bytes(range(256)) * (BYTES // 256)})
-    table = LayerTable(backbone="sprout", side_pixels=64, layers=())
+    table = LayerTable(backbone="sprout", side_pixels=64, layers=(), cuts=())
     write(cache / "layers" / "l.json", to_sealed_json(table))
     write(cache / "rankings" / "r.json", to_sealed_json(make_ranking({"sprout": (0.8, 9.0)})))
     write(cache / "downloads" / "vgg.h5.part", b"the first bytes")

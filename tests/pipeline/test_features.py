@@ -327,10 +327,10 @@ VGG16 = (
 def short_table(monkeypatch):
     """The ends of VGG16: building the whole of it takes seconds."""
     rows = tuple(
-        Layer(number=number, name=name, kind=kind, shape=shape, parameters=0, top=number > 2)
+        Layer(number=number, name=name, kind=kind, shape=shape, parameters=0, trainable_parameters=0, top=number > 2)
         for number, (name, kind, shape) in enumerate(VGG16)
     )
-    table = LayerTable(backbone="vgg16", side_pixels=224, layers=rows)
+    table = LayerTable(backbone="vgg16", side_pixels=224, layers=rows, cuts=())
     monkeypatch.setattr(layers, "layer_table", lambda *_: table)
 
 

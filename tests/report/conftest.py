@@ -4,13 +4,18 @@ import pytest
 
 from graft.report.data import ReportData
 from graft.report.page import render_html
-from tests.report.factory import make_report
+from tests.report.factory import make_report, make_tuned_report
 from tests.report.reading import Element, read
 
 
 @pytest.fixture(scope="session")
 def report() -> ReportData:
     return make_report()
+
+
+@pytest.fixture(scope="session")
+def tuned() -> ReportData:
+    return make_tuned_report()
 
 
 @pytest.fixture(scope="session")

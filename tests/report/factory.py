@@ -3,11 +3,13 @@
 import hashlib
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from graft.core.records import record_hash, to_value
+from graft.data.augmentation.records import Augmentation
 from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import ImageFacts, Manifest, Photo, Quarantined
 from graft.evaluation.comparison import compare
@@ -15,6 +17,7 @@ from graft.evaluation.intervals import wilson
 from graft.evaluation.metrics import evaluate
 from graft.report.data import InspectionData, Mistake, Pictures, ReportData
 from graft.training.records import Choice, Depth, ProbeSummary
+from graft.training.tuning.records import Epoch, Phase, Schedule, Tuning, TuningSummary
 
 Picture = Callable[[int, int], bytes]  # (class, number) -> JPEG
 LAYERS = ("conv1_relu", *(f"conv_pw_{i}_relu" for i in range(1, 14)))
@@ -122,6 +125,92 @@ def make_probe(n: int, level: float) -> ProbeSummary:
         refitted=True,
         validation_accuracy=wilson(300, 310),
     )
+
+
+def make_epochs(head: int = 2, upper: int = 10, *, validation: bool = True) -> tuple[Epoch, ...]:
+    """Epochs that rise quickly and level out: of the head alone first, then of the upper layers too."""
+    rows = []
+    for number in range(1, head + upper + 1):
+        left = float(np.exp(-number / (head + upper) * 3.5))
+        rows.append(
+            Epoch(
+                number=number,
+                phase="head" if number <= head else "upper layers",
+                step=number * 40,
+                rate=1e-3 * (1 - (number - 1) / (head + upper)),
+                loss=0.52 + 0.9 * left + 0.02 * (number % 3),
+                accuracy=1 - 0.24 * left - 0.004 * (number % 2),
+                validation_loss=0.03 + 0.12 * left + (0.004 if number == head + upper else 0.0) if validation else None,
+                validation_accuracy=1 - round(309 * (0.004 + 0.05 * left)) / 309 if validation else None,
+            )
+        )
+    return tuple(rows)
+
+
+def make_schedule(**changes: object) -> Schedule:
+    """What was decided for the upper half of a MobileNet; `changes` replace fields of it."""
+    values: dict[str, object] = {
+        "cut": ("conv_pw_6_relu",),
+        "trained": tuple(f"conv_{kind}_{i}" for i in range(7, 14) for kind in ("dw", "pw")),
+        "n_trained_parameters": 2_663_424,
+        "n_frozen_parameters": 565_440,
+        "views": 8,
+        "store_bytes": 757_334_016,
+        "batch_images": 32,
+        "precision": "float32",
+        "phases": (
+            Phase(name="head", trains="head", epochs=2),
+            Phase(name="upper layers", trains="all", epochs=10, layer_decay=0.9),
+        ),
+        "expected_seconds": 214.0,
+        "reason": "12 epochs of 8 views from the cut at conv_pw_6_relu fit into 5 minutes and 757 MB of disk",
+    }
+    return Schedule(**(values | changes))
+
+
+def make_tuning(*, lost: int = 1, won: int = 9, n: int = 309, **changes: object) -> TuningSummary:
+    """A fine-tuning that was right on `won` photos the probe missed and missed `lost` of its; `changes` as above."""
+    right = np.arange(n) % 34 != 7
+    second = right.copy()
+    second[np.flatnonzero(right)[:lost]] = False
+    second[: 34 * won][~right[: 34 * won]] = True
+    labels = np.zeros(n, np.int64)
+    epochs = make_epochs()
+    values: dict[str, object] = {
+        "epochs": epochs,
+        "best_epoch": 11,
+        "finished": True,
+        "stopped_early": False,
+        "frozen_sha256": "0123456789abcdef" * 4,
+        "comparison": compare(labels, (~right).astype(np.int64), (~second).astype(np.int64)),
+        "probe_validation_loss": 0.112,
+        "tuned_validation_loss": 0.031,
+        "kept": "finetune",
+        "reason": "its log loss on the validation photos is lower",
+    }
+    return TuningSummary(**(values | changes))
+
+
+def make_asked(**changes: object) -> Tuning:
+    """Fine-tuning as asked for within five minutes; `changes` replace fields of it."""
+    augmentation = Augmentation(rotation_degrees=20.0, brightness=(0.8, 1.2))
+    return Tuning(**({"augmentation": augmentation, "time_budget_seconds": 300.0} | changes))
+
+
+def make_tuned_report(tuning: TuningSummary | None = None, **changes: object) -> ReportData:
+    """A whole report of a fine-tuned classifier."""
+    data = make_report(**{"skill": 14.0, **changes})
+    plan = data.plan | {
+        "recipe": "auto",
+        "recipe_reason": "the linear probe first, then fine-tuning, and the better of both is kept",
+        "tuning": to_value(make_asked()),
+        "schedule": to_value(make_schedule()),
+    }
+    labels = np.zeros(data.evaluation.n, np.int64)
+    first, second = labels.copy(), labels.copy()
+    first[:9], second[:2] = 1, 1
+    made = tuning or make_tuning(comparison_on_test=compare(labels, first, second))
+    return replace(data, plan=plan, tuning=made)
 
 
 def make_pictures(manifest: Manifest, n_samples: int, picture: Picture = drawn) -> Pictures:

@@ -1,10 +1,11 @@
 from dataclasses import replace
 
+from graft.core.records import to_value
 from graft.data.inspection.concerns import ClassCount, DuplicateGroup
 from graft.data.inspection.summary import inspect_manifest
 from graft.report.advice import MOST, advise, worst_pair
 from graft.report.data import ReportData
-from tests.report.factory import make_report
+from tests.report.factory import make_asked, make_epochs, make_report, make_tuning
 
 
 def headings(data: ReportData) -> list[str]:
@@ -115,3 +116,65 @@ def test_a_shortcut_is_to_be_ruled_out() -> None:
     found = inspect_manifest(replace(data.manifest, photos=photos))
     advice = next(item for item in advise(replace(data, inspection=found)) if item.heading == "Rule out a shortcut")
     assert "turned by their EXIF orientation are in 'b'" in advice.detail
+
+
+def test_a_probe_alone_is_told_of_fine_tuning_where_it_may_help() -> None:
+    weak = make_report(("a", "b", "c"), per_class=60, skill=4.0)
+    assert "Let it fine-tune" in headings(weak)
+    assert "Let it fine-tune" not in headings(replace(weak, tuning=make_tuning()))
+    assert "Let it fine-tune" not in headings(make_report(skill=4000.0))
+
+
+def test_a_stopped_fine_tuning_comes_first(tuned: ReportData) -> None:
+    data = replace(tuned, tuning=make_tuning(finished=False, epochs=make_epochs(2, 3), best_epoch=5))
+    item = advise(data)[0]
+    assert item.heading == "Let fine-tuning end"
+    assert "stopped after 5 epochs. The same command goes on" in item.detail
+
+
+def test_more_time_is_advised_only_while_the_loss_still_falls(tuned: ReportData) -> None:
+    falling = make_tuning(epochs=make_epochs()[:8], best_epoch=8)
+    item = next(item for item in advise(replace(tuned, tuning=falling)) if item.heading == "Fine-tune for longer")
+    assert "A larger --time-budget buys more" in item.detail
+    free = replace(tuned, tuning=falling)
+    free = replace(free, plan=free.plan | {"tuning": to_value(make_asked(time_budget_seconds=None))})
+    assert any("Try --epochs 16" in item.detail for item in advise(free))
+    flat = tuple(replace(row, validation_loss=0.03) for row in make_epochs())
+    for other in (
+        make_tuning(),  # the last epoch was not the best
+        replace(falling, stopped_early=True),
+        replace(falling, finished=False),
+        make_tuning(epochs=flat, best_epoch=12),
+        make_tuning(epochs=make_epochs()[:1], best_epoch=1),
+        make_tuning(epochs=make_epochs(validation=False), best_epoch=12),
+        make_tuning(epochs=(), best_epoch=0),
+    ):
+        assert "Fine-tune for longer" not in headings(replace(tuned, tuning=other))
+
+
+def test_photos_learned_by_heart_ask_for_variety(tuned: ReportData) -> None:
+    rows = tuple(replace(row, accuracy=1.0, validation_accuracy=0.9) for row in make_epochs())
+    item = next(
+        item
+        for item in advise(replace(tuned, tuning=make_tuning(epochs=rows)))
+        if item.heading == "Show it more variety"
+    )
+    assert "100.0\u00a0% of the training views, but on 90.0\u00a0% of the validation photos" in item.detail
+    assert "Show it more variety" not in headings(tuned)
+
+
+def test_a_loss_that_only_rises_asks_for_smaller_steps(tuned: ReportData) -> None:
+    rows = tuple(replace(row, validation_loss=0.05 + 0.01 * row.number) for row in make_epochs(0, 4))
+    item = next(
+        item
+        for item in advise(replace(tuned, tuning=make_tuning(epochs=rows, best_epoch=1)))
+        if item.heading == "Fine-tune more gently"
+    )
+    assert "--learning-rate 0.0003" in item.detail
+    for other in (
+        make_tuning(),
+        make_tuning(epochs=rows[:2], best_epoch=1),
+        make_tuning(epochs=tuple(replace(row, validation_loss=0.05) for row in rows), best_epoch=1),
+        make_tuning(epochs=make_epochs(0, 4, validation=False), best_epoch=1),
+    ):
+        assert "Fine-tune more gently" not in headings(replace(tuned, tuning=other))

@@ -11,7 +11,14 @@ import pytest
 from graft.report.data import InspectionData
 from graft.report.inspection_page import render_inspection
 from graft.report.page import render_html
-from tests.report.factory import make_inspection, make_manifest, make_report
+from tests.report.factory import (
+    make_epochs,
+    make_inspection,
+    make_manifest,
+    make_report,
+    make_tuned_report,
+    make_tuning,
+)
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -56,6 +63,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "many": make_report(
             tuple(f"{LONG}_{i}" for i in range(110)), per_class=40, skill=6.0, n_samples=3, quarantined=60
         ),
+        "tuned": make_tuned_report(),
+        "long": make_tuned_report(
+            make_tuning(epochs=make_epochs(30, 170), best_epoch=4, kept="probe", finished=False, events=(LONG,))
+        ),
+        "brief": make_tuned_report(make_tuning(epochs=make_epochs(0, 1), best_epoch=1)),
         "validation": make_report(("maple", "oak", "birch", LONG), per_class=60, skill=4.0, split="validation"),
     }
     texts = {name: render_html(data) for name, data in reports.items()}
@@ -80,7 +92,7 @@ def inspections() -> dict[str, InspectionData]:
 
 
 @pytest.mark.parametrize("width_pixels", [320, 390, 820, 1280])
-@pytest.mark.parametrize("name", ["two", "ten", "many", "validation", "clean", "faulty"])
+@pytest.mark.parametrize("name", ["two", "ten", "many", "tuned", "long", "brief", "validation", "clean", "faulty"])
 def test_nothing_sticks_out_or_overlaps(browser: Any, pages: dict[str, Path], name: str, width_pixels: int) -> None:
     view = browser.new_page(viewport={"width": width_pixels, "height": 900})
     requests: list[str] = []

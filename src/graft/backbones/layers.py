@@ -1,15 +1,17 @@
-"""The layers of a network as a table: number, name, kind, output shape, parameters; known to a process without Keras.
+"""The layers of a network as a table: name, kind, shape, parameters, work, cuts; known to a process without Keras.
 
 Building a network takes Keras, so it happens in a child process, once: the table is kept in the cache.
 """
 
 import difflib
 import json
+import math
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
 from graft.backbones.catalogue import find
+from graft.backbones.cuts import Cut, wide_cuts
 from graft.backbones.records import BackboneRecord
 from graft.core.child import run_child, serve_child
 from graft.core.errors import BadInput, IntegrityProblem
@@ -17,7 +19,7 @@ from graft.core.files import make_directory, mark_used, write_atomic
 from graft.core.hashing import sha256_json
 from graft.core.records import from_json, from_sealed_json, record, to_sealed_json, to_value
 
-VERSION = 1  # raise it when the same network would give another table
+VERSION = 2  # raise it when the same network would give another table
 BUILD_SECONDS = 600.0
 FOLDER = "layers"  # in the cache
 
@@ -31,6 +33,8 @@ class Layer:
     kind: str  # Keras' name of the class: Conv2D
     shape: tuple[int, ...]
     parameters: int
+    trainable_parameters: int  # when nothing is frozen: without statistics that are tracked, not learned
+    multiply_adds: int = 0  # for one image; see graft.backbones.measuring
     top: bool = False  # of the network's own classifier
 
 
@@ -38,10 +42,11 @@ class Layer:
 class LayerTable:
     """All layers of a network at one size, from the input to the last of its own classifier."""
 
-    SCHEMA: ClassVar[str] = "graft/layers/1"
+    SCHEMA: ClassVar[str] = "graft/layers/2"
     backbone: str
     side_pixels: int
     layers: tuple[Layer, ...]
+    cuts: tuple[Cut, ...]  # of the network without its classifier, from the input to its last layer
 
     def find(self, name: str) -> Layer:
         """The layer of this name; `BadInput` not_found names the nearest."""
@@ -92,23 +97,32 @@ def measure(backbone: BackboneRecord, side_pixels: int) -> LayerTable:
     from graft.backbones.networks import build
 
     plain = build(backbone, side_pixels=side_pixels)
-    whole = plain
-    if backbone.parameters_with_top is not None:
-        # At its own side: a top that flattens the last map (VGG) has weights for that one only.
-        whole = build(backbone, side_pixels=backbone.side_pixels, include_top=True)
+    if backbone.parameters_with_top is None:
+        return table_of(backbone, side_pixels, plain, plain)
+    # At its own side: a top that flattens the last map (VGG) has weights for that one only.
+    return table_of(backbone, side_pixels, plain, build(backbone, side_pixels=backbone.side_pixels, include_top=True))
+
+
+def table_of(backbone: BackboneRecord, side_pixels: int, plain: Any, whole: Any) -> LayerTable:
+    """The table of a built network, and of the same `whole` with its own classifier, be it of another side."""
+    from graft.backbones.measuring import layer_multiply_adds
+
     known = {layer.name: layer for layer in plain.layers}
-    layers = tuple(
+    layers = [
         Layer(
             number=number,
             name=layer.name,
             kind=type(layer).__name__,
-            shape=_shape(known.get(layer.name, layer)),
+            shape=_shape(layer),
             parameters=int(layer.count_params()),
+            trainable_parameters=sum(math.prod(weight.shape) for weight in layer.trainable_weights),
+            multiply_adds=layer_multiply_adds(layer),
             top=layer.name not in known,
         )
-        for number, layer in enumerate(whole.layers)
-    )
-    return LayerTable(backbone=backbone.name, side_pixels=side_pixels, layers=layers)
+        for number, layer in enumerate(known.get(layer.name, layer) for layer in whole.layers)
+    ]
+    cuts = wide_cuts(plain, tensors=backbone.cut_tensors)
+    return LayerTable(backbone=backbone.name, side_pixels=side_pixels, layers=tuple(layers), cuts=cuts)
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,13 @@ def multiply_adds(model: Any) -> int:
 
     Normalisations, activations, poolings and additions are not counted, as papers count. `model` is channels-last.
     """
-    total = 0
-    for layer in model.layers:
-        places = math.prod(layer.output.shape[1:-1])
-        total += places * sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
-    return total
+    return sum(map(layer_multiply_adds, model.layers))
+
+
+def layer_multiply_adds(layer: Any) -> int:
+    """What one layer adds to `multiply_adds`."""
+    places = math.prod(layer.output.shape[1:-1])
+    return int(places * sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1))
 
 
 def measure(record: BackboneRecord) -> tuple[int, int]:

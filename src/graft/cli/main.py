@@ -10,8 +10,9 @@ from importlib import import_module
 from types import ModuleType
 
 from graft.cli.console import Console
-from graft.cli.signals import Stopped, stoppable
+from graft.cli.signals import stoppable
 from graft.core.errors import BadInput, GraftError, ResourceProblem
+from graft.core.interrupts import Stopped
 from graft.core.version import __version__
 
 # Name, module and summary, in the order in which a newcomer needs them.
@@ -24,6 +25,7 @@ COMMANDS = (
     ("evaluate", "graft.cli.evaluate", "measure a trained classifier on a split or on new photos"),
     ("report", "graft.cli.report", "write a run's report page again"),
     ("features", "graft.cli.features", "write what a pretrained network sees on photos to a file"),
+    ("augment", "graft.cli.augment", "show what fine-tuning may do to training photos, as a picture"),
     ("backbones", "graft.cli.backbones", "list the pretrained networks; fetch and check their weights"),
     ("cache", "graft.cli.cache", "show, verify or clear what Graft keeps to be fast"),
 )

@@ -4,11 +4,15 @@ import shlex
 from argparse import SUPPRESS, Namespace
 
 from graft.cli.console import Console
-from graft.cli.parsing import RULES, Parser, add_rules, given, one_of, whole_number
+from graft.cli.parsing import RULES, Parser, add_rules, given, number, one_of, whole_number
 from graft.cli.results import tell_training
 
 ENGINES = ("openvino", "keras")
-RECIPES = ("auto", "probe")
+RECIPES = ("auto", "probe", "finetune")
+HEADS = ("probe", "trained")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+STORES = ("auto", "always", "never")
+BACKENDS = ("auto", "tensorflow", "jax", "torch")
 BINARY_HEADS = ("sigmoid", "softmax")
 PRECISIONS = ("auto", "bfloat16", "float32")
 ON_BAD = ("quarantine", "fail")
@@ -17,6 +21,9 @@ DUPLICATES = ("near", "exact")
 FIELDS = (
     *("data", "output", "recipe", "backbone", "weights", "image_size", "seed", "split"),
     *("precision", "engine", "on_bad", "binary_head", "split_from", "duplicates", "config"),
+    *("freeze", "freeze_until", "freeze_level", "unfreeze_last", "unfreeze", "head", "augment", "views", "epochs"),
+    *("batch", "optimizer", "learning_rate", "label_smoothing", "mixup", "averaging", "dropout", "train_precision"),
+    *("store", "backend", "time_budget", "tensorboard"),
     *RULES,
 )
 
@@ -35,6 +42,11 @@ def parser() -> Parser:
             ),
             ("graft train table.csv -o first --split 80/10/10", "a table with path,label[,split][,group]"),
             ("graft train photos/ --split-from first", "the data have grown: earlier photos keep their split"),
+            ("graft train photos/ --time-budget 20m", "more time for fine-tuning; Ctrl-C keeps the best so far"),
+            (
+                "graft train photos/ --recipe finetune --freeze-until block5_conv1 --epochs 30",
+                "fine-tune from a layer up, for a number of epochs",
+            ),
         ),
     )
     words.add_argument(
@@ -44,6 +56,8 @@ def parser() -> Parser:
         "or a CSV table",
     )
     _add_options(words)
+    _add_freezing(words)
+    _add_tuning(words)
     _add_rare_options(words)
     return words.add_common()
 
@@ -56,7 +70,11 @@ def _add_options(words: Parser) -> None:
     )
     often.add_argument("--weights", metavar="FILE", help="its weights: a Keras HDF5 or a safetensors file")
     often.add_argument(
-        "--recipe", metavar="NAME", type=one_of(*RECIPES), help="how to train: auto or probe (default: auto)"
+        "--recipe",
+        metavar="NAME",
+        type=one_of(*RECIPES),
+        help="probe: a linear classifier on the network as it is, in seconds; finetune: its upper layers are trained "
+        "too; auto (default): both, and the better one is kept",
     )
     often.add_argument(
         "--split", metavar="A/B/C", help="training/validation/test, as percentages or counts (default: 70/15/15)"
@@ -70,6 +88,59 @@ def _add_options(words: Parser) -> None:
         "--image-size", metavar="N", type=whole_number(8), help="side in pixels (default: the backbone's)"
     )
     often.add_argument("--seed", metavar="N", type=whole_number(0), help="for the split and all chance (default: 0)")
+
+
+def _add_freezing(words: Parser) -> None:
+    freezing = words.add_argument_group("fine-tuning: which layers (one of these)", argument_default=SUPPRESS)
+    freezing.add_argument(
+        "--freeze", metavar="auto", type=one_of("auto"), help="as far as the depth profile advises (default)"
+    )
+    freezing.add_argument("--freeze-until", metavar="LAYER", help="this layer and all above it are trained")
+    freezing.add_argument(
+        "--unfreeze-last", metavar="N", type=whole_number(1), help="the last N layers of the network, poolings counted"
+    )
+    freezing.add_argument(
+        "--freeze-level", metavar="N", type=whole_number(1), help="what lies above the Nth feature-map level"
+    )
+    freezing.add_argument("--unfreeze", metavar="WHAT", type=one_of("all", "none"), help="all layers, or none")
+
+
+def _add_tuning(words: Parser) -> None:
+    often = words.add_argument_group("fine-tuning: how", argument_default=SUPPRESS)
+    often.add_argument(
+        "--time-budget", metavar="TIME", help="for the whole training, as 90s, 5m or 1h (default of auto: 5m)"
+    )
+    often.add_argument(
+        "--augment",
+        metavar="WORDS",
+        help="none, light, classic, strong or symbols, with changes as classic,rotation=30 (default: symbols, which "
+        "mirrors nothing); graft augment shows them",
+    )
+    often.add_argument("--epochs", metavar="N", type=whole_number(1), help="(default: 12, or what the budget allows)")
+    often.add_argument(
+        "--views",
+        metavar="N",
+        type=whole_number(1, 1000),
+        help="of each training photo, stored at the cut (default: 8)",
+    )
+    often.add_argument("--batch", metavar="N", type=whole_number(1, 4096), help="photos a step (default: 32 or 16)")
+    often.add_argument("--optimizer", metavar="NAME", type=one_of(*OPTIMIZERS), help=", ".join(OPTIMIZERS))
+    often.add_argument("--learning-rate", metavar="X", type=number(1e-9, 10), help="of the head, at its highest")
+    often.add_argument(
+        "--head", metavar="NAME", type=one_of(*HEADS), help="probe (default): begins as the probe; trained: from zero"
+    )
+    often.add_argument("--label-smoothing", metavar="X", type=number(0, 0.99), help="(default: 0.1)")
+    often.add_argument(
+        "--mixup", metavar="X", type=number(0, 10), help="of stored activations; alpha (default: 0, none)"
+    )
+    often.add_argument("--averaging", metavar="X", type=number(0, 0.9999), help="of weights; decay (default: 0.98)")
+    often.add_argument("--dropout", metavar="X", type=number(0, 0.99), help="before the head (default: 0)")
+    often.add_argument(
+        "--store", metavar="WHEN", type=one_of(*STORES), help="activations at the cut: auto (default), always, never"
+    )
+    often.add_argument("--train-precision", metavar="NAME", type=one_of(*PRECISIONS), help="auto, bfloat16 or float32")
+    often.add_argument("--backend", metavar="NAME", type=one_of(*BACKENDS), help="of Keras: " + ", ".join(BACKENDS))
+    often.add_argument("--tensorboard", metavar="DIR", help="write curves there for TensorBoard, while training")
 
 
 def _add_rare_options(words: Parser) -> None:

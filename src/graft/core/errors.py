@@ -32,6 +32,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "weights_refused": "the weights file does not fit the network",
         "weights_missing": "the network's weights are not on this machine",
         "extra_missing": "an optional part of the installation is needed",
+        "diverged": "the loss became infinite: the learning rate is too high",
         # resource: exit status 3
         "resource": "the machine lacks something the work needs",
         "disk_full": "the disk has too little room",

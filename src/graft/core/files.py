@@ -145,6 +145,32 @@ class Assembly(io.RawIOBase):
                 os.close(self._descriptor)  # a network disk may report a full quota only here
 
 
+class Journal:
+    """A new file that grows while others read it: what was added is there for them at once and never changes.
+
+    For logs alone: a crash leaves what was added so far. Artefacts are written by `write_atomic`. Raises
+    ResourceProblem; `path` must not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _told(path, 0):
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | CREATE, 0o666)
+
+    def write(self, data: Piece) -> None:
+        """Add all of `data` at the end."""
+        view = memoryview(data).cast("B")
+        with _told(self.path, len(view)):
+            _write_all(self._descriptor, view)
+
+    def close(self) -> None:
+        """Close; closed more than once, the second time does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with _told(self.path, 0):
+                os.close(descriptor)
+
+
 def allocate(descriptor: int, size_bytes: int) -> None:
     """Give an open file its size, its disk blocks taken where the system can; raises OSError."""
     take = getattr(os, "posix_fallocate", None)

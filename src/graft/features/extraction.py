@@ -1,32 +1,29 @@
 """Photos in, activations out: what the store has is taken from it, the rest is decoded, computed and stored at once."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-
-from graft.backbones.catalogue import find
 from graft.backbones.weights import WeightsFile
-from graft.core.errors import BadInput, ResourceProblem
+from graft.core.errors import BadInput
 from graft.core.progress import Progress
 from graft.core.records import record_hash
+from graft.data.augmentation.records import Augmentation
 from graft.data.images import decoder_identity
 from graft.data.records import ImageRules, Photo
-from graft.data.stream import stream_pixels
+from graft.data.stream import PhotoReader, require_training, stream_views
 from graft.features.compiled import is_compiled
 from graft.features.engines import EngineKind, engine_identity, open_engine
 from graft.features.protocol import Batch, Engine
-from graft.features.records import Activations, Program
+from graft.features.records import Activations, Program, ViewActivations
 from graft.features.store import Store, row_id, store_key
-from graft.features.table import Table, as_stored
-
-SHARD_BYTES = 32 << 20
-SHARD_ROWS = 2048
-SHARD_SECONDS = 30.0  # what an interrupted run loses at most, on slow networks
+from graft.features.table import Table
+from graft.features.work import Filled as Filled
+from graft.features.work import Row, Work, title
+from graft.features.work import Sink as Sink
 
 
 def extract(
@@ -73,20 +70,56 @@ def extract(
     )
 
 
-class Sink(Protocol):
-    """Where rows go: a `Table`, a file."""
+def extract_views(
+    root: Path,
+    photos: Sequence[Photo],
+    program: Program,
+    weights: WeightsFile,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    views: int,
+    store: Store,
+    scratch: Path,
+    cache: Path,
+    rules: ImageRules,
+    workers: int,
+    threads: int,
+    progress: Progress,
+    kind: EngineKind = "openvino",
+    exact: bool = False,
+) -> ViewActivations:
+    """The program's outputs for `views` views of each photo: view 0, the photo itself, and augmented ones.
 
-    def write(self, positions: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
-        """Take `values[name][i]` for row `positions[i]`; each row comes once, in any order."""
+    Values are (view, photo, …), otherwise as those of `extract`, or float32 with `exact`. View 0 is the row that
+    `extract` and `fill` give and keep; the others are kept by augmentation and seed too, so that more views of a kind
+    add to those that are there. All run on one engine; a photo is decoded twice at most, once for all augmented views.
 
+    With `exact` and the engine "keras" the values are, bit for bit, what the frozen part gives inside a training step
+    on the same backend, seen so for TensorFlow and torch; XLA (JAX) adds up in another order, within the rounding of
+    float32. `program.batch_images` is then best the batch that is trained on: other shapes gave the same bits in all
+    networks that were tried, but no library promises it.
 
-@dataclass(frozen=True)
-class Filled:
-    """What it took: rows computed now, rows found in the store, and what the store had to repair."""
-
-    computed: int
-    reused: int
-    events: tuple[str, ...]
+    Raises: `IntegrityProblem` split_leak where several views are wanted of a photo that is no training photo; otherwise
+    as `fill`.
+    """
+    if views > 1:
+        require_training(photos)
+    table = Table(scratch, views * len(photos))
+    with _extraction(
+        root, program, weights, store, cache, rules, workers, threads, progress, kind, exact
+    ) as extraction:
+        done = [extraction.run(table, _photo_rows(photos))]
+        if views > 1:
+            done.append(extraction.run(table, _view_rows(photos, views), augmentation, seed))
+    arrays = table.finish([output.name for output in program.outputs])
+    return ViewActivations(
+        program_hash=record_hash(program),
+        values={name: array.reshape(views, len(photos), *array.shape[1:]) for name, array in arrays.items()},
+        computed=sum(each.computed for each in done),
+        reused=sum(each.reused for each in done),
+        events=tuple(dict.fromkeys(event for each in done for event in each.events)),
+    )
 
 
 def fill(
@@ -114,152 +147,112 @@ def fill(
 
     Raises: `BadInput` no_photos, `IntegrityProblem` changed_since_scan naming the file, and what `open_engine` raises.
     """
-    if not photos:
-        raise BadInput("'photos' must hold at least one photo, got none.", code="no_photos")
-    engine_name = engine_identity(program, kind=kind, threads=threads)
-    work = _Work(
-        key=store_key(program, engine=engine_name, decoder=decoder_identity(rules), exact=exact),
-        store=store,
-        sink=sink,
-        places=_places(photos),
-        exact=exact,
-    )
-    work.reuse()
-    if work.places:
-        with _alone(work, progress):
-            work.reuse()  # what another process stored while this one waited for it
-            missing = [photos[places[0]] for places in work.places.values()]
-            if missing:
-                store.describe(work.key, program)
-                source = _Source(root, missing, rules, workers)
-                with opened_engine(program, weights, kind, threads, cache, progress) as engine:
-                    work.compute(engine, source, progress)
-    return Filled(work.computed, work.reused, tuple(work.events))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Photos to decode, and how."""
-
-    root: Path
-    photos: Sequence[Photo]
-    rules: ImageRules
-    workers: int
-
-    def batches(self, program: Program) -> Iterator[Batch]:
-        """The photos' pixels as the program wants them; row numbers count `photos`."""
-        return stream_pixels(
-            self.root,
-            self.photos,
-            side_pixels=program.side_pixels,
-            geometry=program.preprocessing.geometry,
-            rules=self.rules,
-            batch_images=program.batch_images,
-            workers=self.workers,
-        )
-
-
-@dataclass
-class _Work:
-    """One extraction under way. `places` maps each row that is still missing to where it belongs in the answer."""
-
-    key: str
-    store: Store
-    sink: Sink
-    places: dict[str, list[int]]
-    exact: bool
-    events: list[str] = field(default_factory=list)
-    computed: int = 0
-    reused: int = 0
-
-    def reuse(self) -> None:
-        """Take from the store what it has."""
-        rows = tuple(self.places)
-        for block in self.store.get(self.key, rows, self.events.append):
-            self.reused += self._settle([rows[position] for position in block.positions], block.values)
-
-    def compute(self, engine: Engine, source: _Source, progress: Progress) -> None:
-        """Compute all missing rows, which are those of `source`, and store them, also where a run is interrupted."""
-        self.events.extend(engine.events)
-        program, rows = engine.program, tuple(self.places)
-        pending = _Pending(self.store, self.key)
-        with progress.stage(f"Reading photos with {_title(program)}", len(rows), "photos") as stage:
-            try:
-                for numbers, outputs in engine.run(source.batches(program)):
-                    names = [rows[number] for number in numbers]
-                    values = {
-                        output.name: outputs[output.name] if self.exact else as_stored(outputs[output.name], output)
-                        for output in program.outputs
-                    }
-                    self.computed += self._settle(names, values)
-                    pending.add(names, values)
-                    stage.advance(len(names))
-            finally:
-                pending.flush()
-
-    def _settle(self, names: Sequence[str], values: Mapping[str, np.ndarray]) -> int:
-        """Hand values on for all their places; returns how many rows of the answer that settled."""
-        places = [self.places.pop(name) for name in names]
-        sources = np.repeat(np.arange(len(names)), [len(each) for each in places])
-        targets = np.concatenate(places)
-        self.sink.write(targets, {name: array[sources] for name, array in values.items()})
-        return len(targets)
-
-
-@dataclass
-class _Pending:
-    """Computed rows that wait until a shard is full."""
-
-    store: Store
-    key: str
-    names: list[str] = field(default_factory=list)
-    parts: list[Mapping[str, np.ndarray]] = field(default_factory=list)
-    size_bytes: int = 0
-    since: float = field(default_factory=time.monotonic)
-
-    def add(self, names: Sequence[str], values: Mapping[str, np.ndarray]) -> None:
-        """Keep rows; write a shard where there is enough for one."""
-        self.names.extend(names)
-        self.parts.append(values)
-        self.size_bytes += sum(array.nbytes for array in values.values())
-        full = self.size_bytes >= SHARD_BYTES or len(self.names) >= SHARD_ROWS
-        if full or time.monotonic() - self.since > SHARD_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what there is."""
-        if self.names:
-            joined = {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
-            self.store.put(self.key, self.names, joined)
-        self.names, self.parts, self.size_bytes, self.since = [], [], 0, time.monotonic()
-
-
-def _places(photos: Sequence[Photo]) -> dict[str, list[int]]:
-    """Rows to read and where each belongs: photos with the same bytes are one row."""
-    places: dict[str, list[int]] = {}
-    for position, photo in enumerate(photos):
-        places.setdefault(row_id(photo.sha256), []).append(position)
-    return places
+    with _extraction(
+        root, program, weights, store, cache, rules, workers, threads, progress, kind, exact
+    ) as extraction:
+        return extraction.run(sink, _photo_rows(photos))
 
 
 @contextmanager
-def _alone(work: _Work, progress: Progress) -> Iterator[None]:
-    """Hold the lock of the work's key, telling the user where another process has it."""
-    lock = work.store.lock(work.key, wait_seconds=0.0)
-    try:
-        lock.acquire()
-    except ResourceProblem as error:
-        if error.code != "locked":
-            raise
-        progress.say("Another graft process is reading photos in the same way: waiting, to reuse what it computes.")
-        lock = work.store.lock(work.key)
-        lock.acquire()
-    try:
-        work.store.sweep(work.key)
-        work.store.compact(work.key)
-        yield
-    finally:
-        lock.release()
+def _extraction(
+    root: Path,
+    program: Program,
+    weights: WeightsFile,
+    store: Store,
+    cache: Path,
+    rules: ImageRules,
+    workers: int,
+    threads: int,
+    progress: Progress,
+    kind: EngineKind,
+    exact: bool,
+) -> Iterator["_Extraction"]:
+    """An extraction whose engine is opened by the first row that must be computed, and closed at the end."""
+    with ExitStack() as stack:
+        yield _Extraction(
+            root=root,
+            program=program,
+            store=store,
+            rules=rules,
+            workers=workers,
+            progress=progress,
+            identity=engine_identity(program, kind=kind, threads=threads),
+            exact=exact,
+            engine=lru_cache(None)(
+                lambda: stack.enter_context(opened_engine(program, weights, kind, threads, cache, progress))
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Extraction:
+    """What all rows of an extraction have in common. `engine()` opens the engine, the first time."""
+
+    root: Path
+    program: Program
+    store: Store
+    rules: ImageRules
+    workers: int
+    progress: Progress
+    identity: str
+    exact: bool
+    engine: Callable[[], Engine]
+
+    def run(self, sink: Sink, rows: dict[str, Row], augmentation: Augmentation | None = None, seed: int = 0) -> Filled:
+        """Give all `rows`, photos as they are or augmented, to the sink."""
+        key = store_key(
+            self.program,
+            engine=self.identity,
+            decoder=decoder_identity(self.rules),
+            exact=self.exact,
+            augmentation=augmentation,
+            seed=seed,
+        )
+        work = Work(key=key, store=self.store, sink=sink, rows=rows, exact=self.exact)
+        work.reuse()
+        if work.rows:
+            with work.alone(self.progress):
+                work.reuse()  # what another process stored while this one waited for it
+                if work.rows:
+                    self.store.describe(key, self.program)
+                    unit = "photos" if augmentation is None else "views"
+                    batches = self._batches(work, augmentation or Augmentation(), seed)
+                    work.compute(self.engine(), batches, self.progress, unit)
+        return Filled(work.computed, work.reused, tuple(work.events))
+
+    def _batches(self, work: Work, augmentation: Augmentation, seed: int) -> Iterator[Batch]:
+        """The pixels of all missing rows, in their order; each photo is decoded once."""
+        reader = PhotoReader(
+            root=self.root,
+            side_pixels=self.program.side_pixels,
+            geometry=self.program.preprocessing.geometry,
+            rules=self.rules,
+            augmentation=augmentation,
+            seed=seed,
+        )
+        groups = [list(group) for _, group in groupby(work.rows.values(), key=lambda row: row.photo.sha256)]
+        wanted = [(group[0].photo, tuple(row.view for row in group)) for group in groups]
+        return stream_views(reader, wanted, batch_images=self.program.batch_images, workers=self.workers)
+
+
+def _photo_rows(photos: Sequence[Photo]) -> dict[str, Row]:
+    """View 0 of each photo, at the photo's place."""
+    if not photos:
+        raise BadInput("'photos' must hold at least one photo, got none.", code="no_photos")
+    rows: dict[str, Row] = {}
+    for place, photo in enumerate(photos):
+        rows.setdefault(row_id(photo.sha256), Row(photo, 0)).places.append(place)
+    return rows
+
+
+def _view_rows(photos: Sequence[Photo], views: int) -> dict[str, Row]:
+    """Views 1 and up, all of a photo together so that it is decoded once; the places are those of (view, photo)."""
+    rows: dict[str, Row] = {}
+    for place, photo in enumerate(photos):
+        for view in range(1, views):
+            row = rows.setdefault(row_id(photo.sha256, view), Row(photo, view))
+            row.places.append(view * len(photos) + place)
+    return rows
 
 
 @contextmanager
@@ -270,11 +263,7 @@ def opened_engine(
     if kind == "openvino" and is_compiled(program, cache):
         engine = open_engine(program, weights, kind=kind, threads=threads, cache=cache)
     else:
-        with progress.stage(f"Preparing {_title(program)} for this machine (once)", None, ""):
+        with progress.stage(f"Preparing {title(program)} for this machine (once)", None, ""):
             engine = open_engine(program, weights, kind=kind, threads=threads, cache=cache)
     with engine:
         yield engine
-
-
-def _title(program: Program) -> str:
-    return find(program.backbone).title

@@ -75,3 +75,18 @@ class Activations:
     computed: int  # rows computed now
     reused: int  # rows found in the store
     events: tuple[str, ...] = ()  # what the store had to repair, one sentence each
+
+
+@dataclass(frozen=True)
+class ViewActivations:
+    """What a program gave for several views of each of a list of photos.
+
+    `values[name]` has shape `(view, photo, …)`, in types as `Activations`, or float32 where exact values were asked
+    for; view 0 is the photo unchanged. Arrays may be memory maps: read them in slices.
+    """
+
+    program_hash: str
+    values: dict[str, np.ndarray]
+    computed: int  # rows, one a view and photo, computed now
+    reused: int  # rows found in the store
+    events: tuple[str, ...] = ()  # what the store had to repair, one sentence each

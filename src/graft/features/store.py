@@ -11,6 +11,8 @@ from graft.core.files import Lock, free_bytes, make_directory, mark_used, remove
 from graft.core.hashing import sha256_json
 from graft.core.records import to_json, to_value
 from graft.core.tensors import TensorFile, read_tensors, tensors_sha256, write_tensors
+from graft.data.augmentation.records import Augmentation
+from graft.data.augmentation.views import AUGMENTATION_VERSION
 from graft.features.records import Program
 
 STORE_VERSION = 1  # raise it when equal keys would mean other values or another layout
@@ -185,13 +187,27 @@ def default_cap_bytes(directory: Path) -> int:
     return min(LARGEST_CAP_BYTES, int(free_bytes(directory) * FREE_SHARE))
 
 
-def store_key(program: Program, *, engine: str, decoder: str, exact: bool = False) -> str:
-    """Everything a value depends on beside the photo: program, engine, decoder, and the version of the layout.
+def store_key(
+    program: Program,
+    *,
+    engine: str,
+    decoder: str,
+    exact: bool = False,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+) -> str:
+    """Everything a value depends on beside photo and view: program, engine, decoder, and the version of the layout.
 
-    `exact` values are kept in float32, apart from the others.
+    `exact` values are kept in float32, apart from the others. Augmented views have keys of their own, which depend on
+    the `augmentation`, the `seed` and the version of what makes them too; without one the key is that of the photos
+    as they are, for which the seed means nothing.
     """
     parts = {"program": to_value(program), "engine": engine, "decoder": decoder, "version": STORE_VERSION}
-    return sha256_json(parts | {"values": "float32"} if exact else parts)
+    if exact:
+        parts["values"] = "float32"
+    if augmentation is not None:
+        parts["views"] = {"augmentation": to_value(augmentation), "seed": seed, "version": AUGMENTATION_VERSION}
+    return sha256_json(parts)
 
 
 def row_id(sha256: str, view: int = 0) -> str:

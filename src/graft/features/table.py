@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from graft.core.errors import ResourceProblem
 from graft.core.files import allocate, make_directory, require_space
@@ -39,16 +40,42 @@ class Table:
         return {name: self._arrays[name] for name in names}
 
     def _make(self, like: np.ndarray) -> np.ndarray:
-        shape = (self.n_rows, *like.shape[1:])
-        size = math.prod(shape) * like.itemsize
-        if size <= self.in_memory_bytes:
-            return np.empty(shape, like.dtype)
-        make_directory(self.scratch)
-        require_space(self.scratch, size + SPACE_MARGIN_BYTES, "Keeping the activations")
-        # A file without a name: its space is given back with the last reference to the array, whatever happens.
-        with tempfile.TemporaryFile(dir=self.scratch) as file:
-            _allocate(file.fileno(), size, self.scratch)
-            return np.memmap(file, like.dtype, "r+", shape=shape)
+        return spacious(self.scratch, (self.n_rows, *like.shape[1:]), like.dtype, self.in_memory_bytes)
+
+
+def spacious(
+    scratch: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, in_memory_bytes: int = IN_MEMORY_BYTES
+) -> np.ndarray:
+    """An array of any content: in memory, or, where it is larger than that, in a file in the folder `scratch`.
+
+    Raises: `ResourceProblem` disk_full.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= in_memory_bytes:
+        return np.empty(shape, dtype)
+    make_directory(scratch)
+    require_space(scratch, size + SPACE_MARGIN_BYTES, "Keeping the activations")
+    # A file without a name: its space is given back with the last reference to the array, whatever happens.
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        _allocate(file.fileno(), size, scratch)
+        return np.memmap(file, dtype, "r+", shape=shape)
+
+
+def bytes_needed(
+    outputs: Sequence[Output], shapes: Mapping[str, tuple[int, ...]], *, photos: int, views: int, exact: bool = False
+) -> int:
+    """Bytes that the views of photos take as `as_stored` keeps them, or with `exact` in float32.
+
+    `shapes` are those of the layers' outputs for one image, channels last, as in a `LayerTable`. They lie in the
+    scratch folder, and as far as its cap allows in the store too.
+    """
+    numbers = sum(math.prod(_output_shape(output, shapes[output.layer])) for output in outputs)
+    return photos * views * numbers * (4 if exact else 2)
+
+
+def _output_shape(output: Output, layer: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an output of one image, from that of its layer."""
+    return layer if output.pooling == "none" else layer[-1:]
 
 
 def as_stored(values: np.ndarray, output: Output) -> np.ndarray:

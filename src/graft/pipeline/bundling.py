@@ -14,36 +14,34 @@ from graft.core.records import record_hash
 from graft.core.version import __version__
 from graft.data.images import resize
 from graft.data.records import Manifest
-from graft.evaluation.records import Evaluation
 from graft.features.records import Output
 from graft.pipeline.planning import Resolved, program_of
 from graft.pipeline.run import Run
+from graft.pipeline.scoring import Candidate
 from graft.training.records import LinearClassifier
 
 GOLDEN_PATTERNS = 7  # beside the drawn photo: eight examples fill one batch
 
 
-def write_classifier(
-    run: Run, resolved: Resolved, manifest: Manifest, classifier: LinearClassifier, evaluation: Evaluation
-) -> str:
+def write_classifier(run: Run, manifest: Manifest, kept: Candidate) -> str:
     """Write the run's bundle; returns the SHA-256 of the file. No photo of the user's goes into it."""
-    plan = resolved.plan
-    program = replace(program_of(plan), outputs=tuple(Output(layer=tap) for tap in classifier.taps))
+    plan, weights, evaluation = kept.resolved.plan, kept.resolved.weights, kept.evaluation
+    outputs = tuple(Output(layer=tap) for tap in kept.classifier.taps)
+    program = replace(program_of(plan, weights.sha256), outputs=outputs)
     golden = make_golden(
         program,
-        resolved.weights,
-        classifier,
+        weights,
+        kept.classifier,
         patterns(plan.side_pixels),
         threads=plan.threads,
         cache=machine.cache_directory(),
     )
-    fitted_on = ("train", "validation") if plan.refit else ("train",)
     provenance = Provenance(
         graft_version=__version__,
-        recipe=plan.recipe,
+        recipe=kept.recipe,
         manifest_hash=plan.manifest_hash,
         plan_hash=record_hash(plan),
-        n_train=sum(photo.split in fitted_on for photo in manifest.photos),
+        n_train=sum(photo.split in kept.fitted_on for photo in manifest.photos),
         scored_on="test" if evaluation.split == "test" else "validation",
         n_scored=evaluation.n,
         accuracy=evaluation.accuracy.value,
@@ -52,12 +50,12 @@ def write_classifier(
     return save_bundle(
         run.bundle,
         program=program,
-        weights=resolved.weights,
-        classifier=classifier,
+        weights=weights,
+        classifier=kept.classifier,
         classes=manifest.classes,
         golden=golden,
         provenance=provenance,
-        licences=licences(resolved),
+        licences=licences(kept.resolved),
         rules=manifest.rules,
     )
 

@@ -22,7 +22,7 @@ def demo(folder: Path, *, progress: Progress) -> TrainResult:
     number = 1
     while True:
         output = str(folder / ("digits-run" if number == 1 else f"digits-run-{number}"))
-        options = TrainOptions(data=str(photos), output=output, backbone="sprout", command="graft demo")
+        options = TrainOptions(data=str(photos), output=output, recipe="probe", backbone="sprout", command="graft demo")
         try:
             return train(options, progress=progress)
         except BadInput as error:

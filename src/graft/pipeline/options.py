@@ -7,6 +7,7 @@ from annotated_types import Ge, Interval
 from graft.core.records import record
 from graft.data.limits import MILLION, chosen_rules
 from graft.data.records import MOST_BYTES, MOST_PIXELS, Duplicates, ImageRules
+from graft.training.tuning.records import OptimizerName
 
 
 @record
@@ -30,12 +31,38 @@ class RuleOptions:
 
 
 @record
-class TrainOptions(RuleOptions):
+class TuningOptions(RuleOptions):
+    """Choices for fine-tuning; None is decided for the data and the machine. At most one of the first five is given."""
+
+    freeze: Literal["auto"] | None = None  # from the depth profile
+    freeze_until: str | None = None  # the first layer that is trained
+    freeze_level: Annotated[int, Interval(ge=1, le=9)] | None = None  # the feature-map level after which layers are
+    unfreeze_last: Annotated[int, Ge(1)] | None = None  # layers of the backbone
+    unfreeze: Literal["all", "none"] | None = None
+    head: Literal["probe", "trained"] = "probe"
+    augment: str = "auto"  # a preset, with changes: "classic,rotation=30"
+    views: Annotated[int, Interval(ge=1, le=1000)] | None = None
+    epochs: Annotated[int, Interval(ge=1, le=100_000)] | None = None
+    batch: Annotated[int, Interval(ge=1, le=4096)] | None = None
+    optimizer: OptimizerName = "adam"
+    learning_rate: Annotated[float, Interval(gt=0, le=10)] | None = None
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+    mixup: Annotated[float, Interval(ge=0, le=10)] = 0.0
+    averaging: Annotated[float, Interval(ge=0, lt=1)] = 0.98
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    train_precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    store: Literal["auto", "always", "never"] = "auto"
+    backend: Literal["auto", "tensorflow", "jax", "torch"] = "auto"
+    time_budget: str | None = None  # "90s", "5m", "1h"
+
+
+@record
+class TrainOptions(TuningOptions):
     """Choices as they were typed; `planning` resolves them against data and machine into a `Plan`."""
 
     data: str  # a folder of class folders, with or without split folders, a zip or tar of one, or a CSV table
     output: str | None = None  # the run's folder; None: named after the data, with the next free number
-    recipe: Literal["auto", "probe"] = "auto"
+    recipe: Literal["auto", "probe", "finetune"] = "auto"
     backbone: str = "auto"
     weights: str | None = None
     image_size: Annotated[int, Interval(ge=8, le=2048)] | None = None  # pixels of a side; None: the backbone's own
@@ -48,6 +75,7 @@ class TrainOptions(RuleOptions):
     split_from: str | None = None  # an earlier run whose photos keep their splits
     duplicates: Duplicates = "near"  # which copies share a split: those that look the same, or equal bytes only
     config: str | None = None  # a plan.json to follow
+    tensorboard: str | None = None  # a folder for curves to watch
     command: str = ""  # what was typed, for the report
 
 

@@ -13,6 +13,7 @@ from graft.core.version import __version__
 from graft.data.records import Manifest
 from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
+from graft.pipeline.asking import asked_tuning
 from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.run import shortened
@@ -34,17 +35,21 @@ def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None =
     chosen = choose_backbone(options.backbone, options.weights, given=given, ranking=ranking)
     plan = make_plan(options, manifest, chosen, threads=given.threads if given else machine.threads())
     if given:
+        plan = replace(plan, recipe=given.recipe, tuning=given.tuning, schedule=given.schedule)
         _check_same(plan, given, options.config or "")
+    else:
+        tuning, reason = asked_tuning(options, manifest)
+        plan = replace(plan, recipe=options.recipe, recipe_reason=reason, tuning=tuning)
     return Resolved(plan, chosen.record, chosen.weights)
 
 
 def make_plan(options: TrainOptions, manifest: Manifest, chosen: Chosen, *, threads: int) -> Plan:
-    """The plan of a training with this network."""
+    """The plan of a linear probe on this network."""
     record = chosen.record
     return Plan(
         graft_version=__version__,
         recipe="probe",
-        recipe_reason="as asked" if options.recipe == "probe" else "auto is the linear probe in this version",
+        recipe_reason="as asked",
         manifest_hash=record_hash(manifest),
         split_fractions=manifest.split_fractions,
         backbone=record.name,
@@ -92,11 +97,11 @@ def read_plan(path: Path) -> Plan:
         ) from None
 
 
-def program_of(plan: Plan) -> Program:
-    """What the engine runs for this plan: all its taps, averaged."""
+def program_of(plan: Plan, weights_sha256: str = "") -> Program:
+    """What the engine runs for this plan: all its taps, averaged; of other weights of the network where given."""
     return Program(
         backbone=plan.backbone,
-        weights_sha256=plan.weights_sha256,
+        weights_sha256=weights_sha256 or plan.weights_sha256,
         side_pixels=plan.side_pixels,
         preprocessing=plan.preprocessing,
         outputs=tuple(Output(layer=layer) for layer in plan.taps),

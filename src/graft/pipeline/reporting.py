@@ -25,6 +25,7 @@ from graft.report.data import Mistake, ReportData
 from graft.report.page import render_html, render_json
 from graft.report.text import summary_text
 from graft.training.records import Plan, ProbeSummary
+from graft.training.tuning.records import TuningSummary
 
 SHEET_OF_EACH = 16
 SHEET_TOGETHER = 320
@@ -68,6 +69,7 @@ def report_data(run: Run) -> ReportData:
         inspection=inspect_manifest(manifest),  # as this version sees the same photos
         plan=to_value(plan),
         probe=run.read(ProbeSummary),
+        tuning=run.read(TuningSummary) if run.has(TuningSummary) else None,
         evaluation=run.read(Evaluation),
         comparison_with_last_layer=to_value(run.read(Comparison)),
         mistakes=tuple(_mistakes(run, manifest, arrays)),

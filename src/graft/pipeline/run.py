@@ -1,6 +1,7 @@
 """The run: one directory with everything a training left behind."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
@@ -18,6 +19,7 @@ from graft.data.records import Manifest
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation
 from graft.training.records import Plan, ProbeSummary
+from graft.training.tuning.records import TuningSummary
 
 RecordType = TypeVar("RecordType")
 REPORT: Final = "report.html"
@@ -84,7 +86,9 @@ class Run:
         """Remove what killed writers left here and return how many files; called by the holder of the lock."""
         return sweep_stray(self.path, Lock(self.lock).lease_seconds)
 
-    def write(self, item: Manifest | Inspection | Plan | ProbeSummary | Evaluation | Comparison | Made) -> None:
+    def write(
+        self, item: Manifest | Inspection | Plan | ProbeSummary | TuningSummary | Evaluation | Comparison | Made
+    ) -> None:
         """Store a record under its own name."""
         write_atomic(self._record_path(type(item)), to_json(item), writer="record")
 
@@ -127,6 +131,17 @@ def place_run(output: str | None, data: Path, plan: Plan) -> Run:
     check_free(run, plan)
     make_directory(run.path)
     return run
+
+
+def as_begun(run: Run, plan: Plan) -> Plan:
+    """`plan` with what an earlier, interrupted or finished training of it in this run had decided for its machine.
+
+    Its schedule is followed, and its number of threads, on which the last bits of all numbers depend.
+    """
+    if not run.has(Plan):
+        return plan
+    earlier = run.read(Plan)
+    return replace(plan, schedule=plan.schedule or earlier.schedule, threads=earlier.threads)
 
 
 def check_free(run: Run, plan: Plan) -> None:
@@ -174,9 +189,14 @@ def _is_left_over(item: Path) -> bool:
 def _holds(run: Run, plan: Plan) -> bool:
     """Whether a run of this plan is there; a plan that does not read is another one."""
     try:
-        return run.has(Plan) and run.read(Plan) == plan
+        return run.has(Plan) and _same(run.read(Plan), plan)
     except GraftError:
         return False
+
+
+def _same(earlier: Plan, plan: Plan) -> bool:
+    """Whether two plans are equal, as far as both are decided and but for what a training that goes on takes over."""
+    return next(_unequal(earlier, plan), None) is None
 
 
 def _differences(run: Run, plan: Plan) -> str:
@@ -185,9 +205,23 @@ def _differences(run: Run, plan: Plan) -> str:
         earlier = run.read(Plan)
     except GraftError:
         return ""
-    pairs = [(field.name, getattr(earlier, field.name), getattr(plan, field.name)) for field in fields(Plan)]
-    told = [f"{name} ({shortened(old)} there, {shortened(new)} now)" for name, old, new in pairs if old != new]
+    told = [f"{name} ({shortened(old)} there, {shortened(new)} now)" for name, old, new in _unequal(earlier, plan)]
     return ", ".join(told).replace("manifest_hash", "the photos or their splits: manifest_hash")
+
+
+def _unequal(old: object, new: object, name: str = "") -> Iterator[tuple[str, object, object]]:
+    """The innermost fields in which two values differ, as `tuning.epochs`.
+
+    A schedule that is yet to come does not differ, nor does the number of threads: see `as_begun`.
+    """
+    if old == new or name == "threads" or (name == "schedule" and None in (old, new)):
+        return
+    if is_dataclass(old) and is_dataclass(new) and type(old) is type(new):
+        for field in fields(old):
+            inner = f"{name}.{field.name}" if name else field.name
+            yield from _unequal(getattr(old, field.name), getattr(new, field.name), inner)
+    else:
+        yield name, old, new
 
 
 def shortened(value: object) -> str:

@@ -1,12 +1,17 @@
-"""A fitted probe measured on photos it never saw, beside the same probe on the last layer alone."""
+"""Classifiers measured on photos they never saw, beside a probe on the last layer alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from graft.data.records import Manifest, Split
 from graft.evaluation.comparison import Comparison, compare
+from graft.evaluation.metrics import evaluate
+from graft.evaluation.records import Evaluation
+from graft.features.records import Activations
+from graft.pipeline.planning import Resolved
 from graft.training.linear import features_matrix, probabilities
 from graft.training.probe import ProbeResult, Rows
 from graft.training.records import LinearClassifier
@@ -32,6 +37,27 @@ class Scored:
         return wrong[np.argsort(-sure, kind="stable")][:MAX_MISTAKES]
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A classifier that a run may keep: a head, the network below it, and how good both are together."""
+
+    recipe: Literal["probe", "finetune"]
+    resolved: Resolved  # its weights are those that the head was made for
+    classifier: LinearClassifier
+    fitted_on: tuple[Split, ...]
+    scored: Scored
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The probe with what it read: where fine-tuning begins, and what it must be better than."""
+
+    result: ProbeResult
+    candidate: Candidate
+    activations: Activations
+
+
 def rows_of(manifest: Manifest, split: Split) -> np.ndarray:
     """Numbers of the photos of one split."""
     return np.array([row for row, photo in enumerate(manifest.photos) if photo.split == split], dtype=int)
@@ -43,18 +69,44 @@ def training_rows(manifest: Manifest) -> Rows:
     return Rows(rows_of(manifest, "train"), rows_of(manifest, "validation"), groups)
 
 
-def score(manifest: Manifest, values: Mapping[str, np.ndarray], result: ProbeResult) -> Scored:
-    """Classify the test photos, or the validation photos where there is no test split.
-
-    `values` are the taps of the manifest's photos, row by row. This is the first time that test features are read.
-    """
-    labels = np.array([photo.label for photo in manifest.photos])
+def judged_rows(manifest: Manifest) -> tuple[Split, np.ndarray]:
+    """The split that a run is judged by, and its photos: test, or validation where there is no test split."""
     split: Split = "test" if any(photo.split == "test" for photo in manifest.photos) else "validation"
-    rows = rows_of(manifest, split)
-    found = classify(values, result.classifier, rows)
-    last = classify(values, result.last_layer, rows)
-    comparison = compare(labels[rows], last.argmax(axis=1), found.argmax(axis=1))
-    return Scored(split, rows, labels[rows], found, comparison)
+    return split, rows_of(manifest, split)
+
+
+def measure(
+    recipe: Literal["probe", "finetune"],
+    resolved: Resolved,
+    manifest: Manifest,
+    classifier: LinearClassifier,
+    chances: np.ndarray,
+    last_layer: np.ndarray,
+) -> Candidate:
+    """Measure a classifier of the resolved network on the split that the run is judged by.
+
+    `chances` are its probabilities `(photo, class)` for the photos of `judged_rows`; `last_layer` the classes that a
+    head on the untuned network's last layer gives them.
+    """
+    split, rows = judged_rows(manifest)
+    labels = np.array([photo.label for photo in manifest.photos])[rows]
+    evaluation = evaluate(
+        chances,
+        labels,
+        manifest.classes,
+        manifest_hash=resolved.plan.manifest_hash,
+        bundle_hash="",  # known when the bundle is written, which quotes this evaluation
+        split=split,
+        seed=resolved.plan.seed,
+    )
+    return Candidate(
+        recipe=recipe,
+        resolved=resolved,
+        classifier=classifier,
+        fitted_on=("train", "validation") if recipe == "probe" and resolved.plan.refit else ("train",),
+        scored=Scored(split, rows, labels, chances, compare(labels, last_layer, chances.argmax(axis=1))),
+        evaluation=evaluation,
+    )
 
 
 def classify(values: Mapping[str, np.ndarray], classifier: LinearClassifier, rows: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The whole path: photos → manifest → plan → features → head → honest test → bundle → report."""
 
-import datetime
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,21 @@ from graft.core.progress import Progress
 from graft.data.depth import depth_note
 from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Manifest
-from graft.evaluation.metrics import evaluate
 from graft.evaluation.records import Evaluation
 from graft.features.extraction import extract
 from graft.features.records import Activations
-from graft.pipeline.bundling import write_classifier
 from graft.pipeline.clock import Clock
+from graft.pipeline.finetuning import finetune, tuned_already, tuning_values
 from graft.pipeline.intake import Intake, earlier_splits, read_data
+from graft.pipeline.leaving import Work, leave
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, follow, program_of, read_plan, resolve_plan
-from graft.pipeline.reporting import next_commands, write_report, write_thumbnails
-from graft.pipeline.run import Made, Run, check_free, place_run
-from graft.pipeline.scoring import Scored, score, training_rows
+from graft.pipeline.reporting import next_commands, write_report
+from graft.pipeline.run import Run, as_begun, check_free, place_run
+from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, measure, training_rows
 from graft.pipeline.workspace import feature_store, scratch_folder, working
 from graft.training.probe import ProbeResult, train_probe
-from graft.training.records import Plan
+from graft.training.records import Plan, ProbeSummary
 from graft.training.taps import TapTable
 
 
@@ -48,7 +47,11 @@ class TrainResult:
 def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     """Train as `options` say and leave a finished run.
 
-    Raises: `BadInput` for data, options or weights that cannot be used, `ResourceProblem` for the machine's limits.
+    The probe comes first, and its classifier is usable while fine-tuning, where the plan has it, goes on. A run that is
+    there already is gone on with, or told again where it is finished.
+
+    Raises: `BadInput` for data, options or weights that cannot be used, `ResourceProblem` for the machine's limits,
+    `Stopped` where a signal ended the fine-tuning.
     """
     clock = Clock()
     given = read_plan(Path(options.config)) if options.config else None
@@ -61,29 +64,45 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     with clock.stage("plan"):
         resolved = resolve_plan(options, intake.manifest, given)
         progress.say(f"Backbone {resolved.record.title}: {resolved.plan.backbone_reason}.")
+        progress.say(f"Recipe {resolved.plan.recipe}: {resolved.plan.recipe_reason}.")
         run = place_run(options.output, Path(options.data), resolved.plan)
     with Lock(run.lock, wait_seconds=5.0) as lock, scratch_folder() as scratch:
         run.sweep()
         check_free(run, resolved.plan)
-        run.write(resolved.plan)
-        run.write(intake.manifest)
-        run.write(inspect_manifest(intake.manifest))
-        with clock.stage("features"):
-            activations = read_taps(intake, resolved, scratch, progress)
-        with clock.stage("head"):
-            result = _fit(intake.manifest, activations, resolved.plan, progress)
-            run.write(result.summary)
-        with clock.stage("evaluate"):
-            scored, evaluation = _judge(intake.manifest, activations, result, resolved.plan)
-        lock.check()
-        with clock.stage("bundle"), progress.stage("Writing the classifier", None, "files"):
-            bundle_hash = write_classifier(run, resolved, intake.manifest, result.classifier, evaluation)
-            evaluation = replace(evaluation, bundle_hash=bundle_hash)
-        with clock.stage("report"):
-            _write_results(run, intake, scored, evaluation, progress)
-            run.write(_made(options, intake, clock, activations))
-            text = write_report(run)
-    summary = _summary(run, intake.manifest, resolved, result, evaluation) | {"seconds": clock.seconds()}
+        resolved = replace(resolved, plan=as_begun(run, resolved.plan))
+        work = Work(run, intake, resolved, options, scratch, clock, progress)
+        if tuned_already(run, resolved.plan):
+            progress.say("This run is finished: nothing is trained again.")
+        else:
+            _train(work, lock)
+        text = write_report(run)
+    return _result(run, intake.manifest, clock, text)
+
+
+def _train(work: Work, lock: Lock) -> None:
+    run, intake, resolved, clock = work.run, work.intake, work.resolved, work.clock
+    run.write(resolved.plan)
+    run.write(intake.manifest)
+    run.write(inspect_manifest(intake.manifest))
+    with clock.stage("features"):
+        activations = read_taps(intake, resolved, work.scratch, work.progress)
+    with clock.stage("head"):
+        result = _fit(intake.manifest, activations, resolved.plan, work.progress)
+        run.write(result.summary)
+    with clock.stage("evaluate"):
+        probe = _judge(intake.manifest, activations, result, resolved)
+    lock.check()
+    tuning = resolved.plan.tuning
+    if tuning is None or not run.bundle.exists():
+        leave(work, probe, activations)
+    if tuning is not None:
+        if work.options.recipe == "auto":
+            write_report(run)
+        finetune(work, Probed(result, probe, activations), lock)
+
+
+def _result(run: Run, manifest: Manifest, clock: Clock, text: str) -> TrainResult:
+    summary = _summary(run, manifest) | {"seconds": clock.seconds()}
     return TrainResult(run.path, run.bundle, run.report, summary, text, next_commands(run)[0])
 
 
@@ -102,7 +121,6 @@ def _read(options: TrainOptions, given: Plan | None, progress: Progress) -> Inta
 
 def read_taps(intake: Intake, resolved: Resolved, scratch: Path, progress: Progress) -> Activations:
     """All taps of all photos, from the store where it has them."""
-    threads = resolved.plan.threads
     return extract(
         intake.root,
         intake.manifest.photos,
@@ -112,8 +130,8 @@ def read_taps(intake: Intake, resolved: Resolved, scratch: Path, progress: Progr
         scratch=scratch,
         cache=machine.cache_directory(),
         rules=intake.manifest.rules,
-        workers=threads,
-        threads=threads,
+        workers=machine.threads(),
+        threads=resolved.plan.threads,
         progress=progress,
         kind=resolved.plan.engine,
     )
@@ -136,56 +154,27 @@ def _fit(manifest: Manifest, activations: Activations, plan: Plan, progress: Pro
     return train_probe(table, labels, rows, classes=len(manifest.classes), plan=plan, progress=progress)
 
 
-def _judge(manifest: Manifest, activations: Activations, result: ProbeResult, plan: Plan) -> tuple[Scored, Evaluation]:
-    scored = score(manifest, activations.values, result)
-    evaluation = evaluate(
-        scored.probabilities,
-        scored.labels,
-        manifest.classes,
-        manifest_hash=plan.manifest_hash,
-        bundle_hash="",  # known when the bundle is written, which quotes this evaluation
-        split=scored.split,
-        seed=plan.seed,
-    )
-    return scored, evaluation
+def _judge(manifest: Manifest, activations: Activations, result: ProbeResult, resolved: Resolved) -> Candidate:
+    """Measure the probe. This is the first time that test features are read."""
+    _, rows = judged_rows(manifest)
+    chances = classify(activations.values, result.classifier, rows)
+    last_layer = classify(activations.values, result.last_layer, rows).argmax(axis=1)
+    return measure("probe", resolved, manifest, result.classifier, chances, last_layer)
 
 
-def _write_results(run: Run, intake: Intake, scored: Scored, evaluation: Evaluation, progress: Progress) -> None:
-    run.write(evaluation)
-    run.write(scored.last_layer)
-    run.write_arrays("predictions", {"rows": scored.rows, "probabilities": scored.probabilities})
-    write_thumbnails(run, intake, scored, progress)
-
-
-def _made(options: TrainOptions, intake: Intake, clock: Clock, activations: Activations) -> Made:
-    return Made(
-        command=options.command,
-        data=str(intake.origin),
-        archive_sha256=intake.archive.sha256 if intake.archive else "",
-        created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        seconds=clock.seconds(),
-        versions=machine.versions(),
-        machine=machine.facts(),
-        n_computed=activations.computed,
-        n_reused=activations.reused,
-        events=activations.events,
-    )
-
-
-def _summary(
-    run: Run, manifest: Manifest, resolved: Resolved, result: ProbeResult, evaluation: Evaluation
-) -> dict[str, Any]:
+def _summary(run: Run, manifest: Manifest) -> dict[str, Any]:
     splits = [photo.split for photo in manifest.photos]
-    chosen, accuracy = result.summary.chosen, evaluation.accuracy
-    validation = result.summary.validation_accuracy
+    plan, probe, evaluation = run.read(Plan), run.read(ProbeSummary), run.read(Evaluation)
+    chosen, accuracy = probe.chosen, evaluation.accuracy
+    validation = probe.validation_accuracy
     tested = {"accuracy": accuracy.value, "interval": [accuracy.low, accuracy.high]}
     return {
         "run": str(run.path),
         "bundle": str(run.bundle),
         "report": str(run.report),
-        "recipe": resolved.plan.recipe,
-        "backbone": resolved.plan.backbone,
-        "backbone_reason": resolved.plan.backbone_reason,
+        "recipe": plan.recipe,
+        "backbone": plan.backbone,
+        "backbone_reason": plan.backbone_reason,
         "classes": list(manifest.classes),
         "n": {name: splits.count(name) for name in ("train", "validation", "test")}
         | {"quarantined": len(manifest.quarantined)},
@@ -194,4 +183,5 @@ def _summary(
             "on": "validation photos" if validation else "training photos, out of fold",
         },
         "test": tested if evaluation.split == "test" else None,
+        "finetuning": tuning_values(run),
     }

@@ -6,8 +6,9 @@ from statistics import median
 
 from graft.backbones.catalogue import BUILTIN
 from graft.evaluation.records import ClassScore
-from graft.report import findings, words
+from graft.report import curves, findings, words
 from graft.report.data import ReportData
+from graft.training.tuning.records import TuningSummary
 
 MOST = 5  # a longer list is read by nobody
 WIDE_INTERVAL = 0.08
@@ -15,6 +16,9 @@ FEW_PHOTOS = 20
 STANDS_OUT = 0.05  # of all mistakes, from which a pair of classes is worth naming
 STRONG_IMBALANCE = 5.0
 GOOD_ENOUGH = 0.97  # accuracy from which a larger network is no longer the first thing to try
+STILL_FALLING = 0.02  # share of the validation loss lost over the last quarter of the epochs, from which more pay
+ROSE = 0.05  # share by which the validation loss rose after the first epoch, from which the rate was too high
+BY_HEART = 0.05  # training accuracy above validation accuracy, from which the training photos were learned by heart
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,73 @@ def _larger_network(data: ReportData) -> Iterator[Advice]:
             "The built-in one is small. With weights you have as a file, results are usually better: add --backbone "
             "mobilenet --weights FILE to the command. graft backbones list names what can be used, fetch brings it.",
         )
+
+
+def _unfinished(data: ReportData) -> Iterator[Advice]:
+    if data.tuning and not data.tuning.finished:
+        done = len(data.tuning.epochs)
+        when = f"after {words.counted(done, 'epoch')}" if done else "in its first epoch"
+        yield Advice(
+            "Let fine-tuning end",
+            f"It was stopped {when}. The same command goes on where it stopped and loses nothing.",
+        )
+
+
+def _fine_tuning(data: ReportData) -> Iterator[Advice]:
+    if data.tuning is None and data.plan.get("recipe") == "probe" and data.evaluation.accuracy.value < GOOD_ENOUGH:
+        yield Advice(
+            "Let it fine-tune",
+            "Only the classifier on top was fitted. Fine-tuning trains the network’s upper layers on your photos too "
+            "and takes minutes rather than seconds: --recipe auto keeps the better of both.",
+        )
+
+
+def _longer(data: ReportData) -> Iterator[Advice]:
+    summary = data.tuning
+    if summary is None or not summary.finished or summary.stopped_early or not _still_falling(summary):
+        return
+    budget = data.asked and data.asked.time_budget_seconds
+    n = len(summary.epochs)
+    more = "A larger --time-budget buys more" if budget else f"Try --epochs {2 * n}"
+    yield Advice(
+        "Fine-tune for longer",
+        f"The validation loss still fell in the last of {words.counted(n, 'epoch')}. {more}.",
+    )
+
+
+def _still_falling(summary: TuningSummary) -> bool:
+    """Whether the last epoch was the best and the validation loss had not levelled out before it."""
+    losses = [row.validation_loss for row in summary.epochs]
+    last, earlier = losses[-1:], losses[-1 - max(1, len(losses) // 4) : -1][:1]
+    if not last or not earlier or last[0] is None or earlier[0] is None:
+        return False
+    return summary.best_epoch == summary.epochs[-1].number and last[0] < (1 - STILL_FALLING) * earlier[0]
+
+
+def _gentler(data: ReportData) -> Iterator[Advice]:
+    rows = data.tuning.epochs if data.tuning else ()
+    if len(rows) < 3 or data.tuning is None or data.tuning.best_epoch != rows[0].number:
+        return
+    first, last = rows[0].validation_loss, rows[-1].validation_loss
+    if first is not None and last is not None and last > (1 + ROSE) * first:
+        yield Advice(
+            "Fine-tune more gently",
+            f"The validation loss was lowest after the first of {words.counted(len(rows), 'epoch')} and rose from "
+            f"there. Try a smaller step: --learning-rate {max(row.rate for row in rows) / 3:.1g}.",
+        )
+
+
+def _by_heart(data: ReportData) -> Iterator[Advice]:
+    best = curves.best_epoch(data.tuning) if data.tuning else None
+    if best is None or best.validation_accuracy is None or best.accuracy - best.validation_accuracy < BY_HEART:
+        return
+    yield Advice(
+        "Show it more variety",
+        f"In its best epoch it was right on {words.percent(best.accuracy)} of the training views, but on "
+        f"{words.percent(best.validation_accuracy)} of the validation photos: it learned its photos by heart. More "
+        "photos help most; then stronger changes (--augment strong) and more of them (--views), or fewer trained "
+        "layers.",
+    )
 
 
 def _confused(data: ReportData) -> Iterator[Advice]:
@@ -220,8 +291,13 @@ _STEPS = (
     _no_better_than_guessing,
     _leaks,
     _shortcut,
+    _unfinished,
     _no_test_split,
     _larger_network,
+    _fine_tuning,
+    _longer,
+    _gentler,
+    _by_heart,
     _confused,
     _weakest,
     _too_few,

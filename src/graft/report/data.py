@@ -11,6 +11,7 @@ from graft.data.records import Manifest
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation
 from graft.training.records import ProbeSummary
+from graft.training.tuning.records import Schedule, Tuning, TuningSummary
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class ReportData:
     inspection: Inspection
     plan: dict[str, Any]
     probe: ProbeSummary
+    tuning: TuningSummary | None = None  # None: the probe was all
     evaluation: Evaluation
     comparison_with_last_layer: dict[str, Any] | None = None
     mistakes: tuple[Mistake, ...] = ()  # most confident first
@@ -89,10 +91,22 @@ class ReportData:
                 hint="Evaluate the run again: graft evaluate RUN.",
                 code="record_invalid",
             )
-        _ = self.comparison
+        _ = self.comparison, self.asked, self.schedule
 
     @property
     def comparison(self) -> Comparison | None:
         """The comparison with the last layer as a record; `IntegrityProblem` where its values are not those of one."""
         values = self.comparison_with_last_layer
         return None if values is None else from_json(Comparison, canonical_json(values), source="comparison")
+
+    @property
+    def asked(self) -> Tuning | None:
+        """What was asked for of fine-tuning; `IntegrityProblem` where the plan's values are not those of a `Tuning`."""
+        values = self.plan.get("tuning")
+        return None if values is None else from_json(Tuning, canonical_json(values), source="plan.tuning")
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The plan's decisions about fine-tuning; `IntegrityProblem` where they are not those of a schedule."""
+        values = self.plan.get("schedule")
+        return None if values is None else from_json(Schedule, canonical_json(values), source="plan.schedule")

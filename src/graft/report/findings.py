@@ -224,16 +224,32 @@ def depth_sentence(probe: ProbeSummary) -> str:
     return f"{best.layer}, {steps} before the end, does best alone: {versus}. The intervals overlap: they may be equal."
 
 
-def reading_sentence(probe: ProbeSummary) -> str:
-    """Which layers the classifier reads, and how good they were together where it was chosen."""
+def reading_sentence(probe: ProbeSummary, *, before: bool = False) -> str:
+    """Which layers the classifier reads, and how good they were together where it was chosen; `before` fine-tuning."""
     chosen = probe.chosen
     layers = [depth.layer for depth in probe.depth_profile]
     shaded = " (shaded)" if {chosen.first, chosen.last} <= set(layers) else ""
     what = f"{chosen.last} alone" if chosen.first == chosen.last else f"{chosen.first} to {chosen.last} together"
+    right = "was right before fine-tuning" if before else "was right"
     return (
-        f"The classifier reads {what}{shaded}, {words.counted(chosen.width, 'number')} for each photo, and was right "
+        f"The classifier reads {what}{shaded}, {words.counted(chosen.width, 'number')} for each photo, and {right} "
         f"on {words.percent(chosen.accuracy)} of {words.count(probe.n_chosen_on)} {CHOSEN_ON[probe.chosen_on]}."
     )
+
+
+def is_tuned(data: ReportData) -> bool:
+    """Whether the classifier is the fine-tuned network."""
+    return data.tuning is not None and data.tuning.kept == "finetune"
+
+
+def again_sentence(data: ReportData) -> str:
+    """What gives the same classifier again. Under a time budget the machine's speed helped to make the plan."""
+    if data.asked and data.asked.time_budget_seconds is not None:
+        return (
+            "Under a time budget the machine’s speed has a part in the plan. The same plan on the same photos, machine "
+            "and versions gives the same classifier, byte for byte."
+        )
+    return "The same command on the same photos, machine and versions gives the same classifier, byte for byte."
 
 
 def chosen_span(probe: ProbeSummary) -> tuple[int, int] | None:

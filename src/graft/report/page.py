@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from markupsafe import Markup
 
 from graft.core.records import to_value
-from graft.report import advice, cautions, charts, findings, tables, words
+from graft.report import advice, cautions, charts, findings, tables, tuning, words
 from graft.report.data import ReportData
 from graft.report.overview import data_section
 from graft.report.values import inspection_value
@@ -53,6 +53,7 @@ def render_json(data: ReportData) -> bytes:
         "inspection": inspection_value(data.inspection),
         "plan": data.plan,
         "probe": to_value(data.probe),
+        "fine_tuning": to_value(data.tuning) if data.tuning else None,
         "evaluation": to_value(data.evaluation),
         "comparison_with_last_layer": data.comparison_with_last_layer,
         "mistakes": [
@@ -134,12 +135,15 @@ def _context(data: ReportData) -> dict[str, Any]:
         "told_before": False,
         "elsewhere": "inspection.json",
         "depth": _depth(data),
+        "tuning": tuning.section(data),
         "confusion": _confusion(data),
         "per_class": tables.per_class(evaluation),
         "whisker": charts.whisker,
         "reliability": charts.reliability(evaluation.reliability),
         "mistakes": data.mistakes[:MOST_MISTAKES],
         "n_mistakes": evaluation.n - findings.correct(evaluation),
+        "events": tuning.other_events(data),
+        "again": findings.again_sentence(data),
         "stages": tables.stages(data.seconds),
         "total_seconds": sum(data.seconds.values()),
         "choices": tables.choices(data.plan),
@@ -154,6 +158,7 @@ def _score(data: ReportData) -> dict[str, Any]:
     rows = [("This classifier", evaluation.accuracy.value)]
     if comparison:
         rows.append(("Reading only the last layer", comparison.accuracy_first))
+    rows += tuning.other_score(data)
     commonest = findings.commonest_class(evaluation)
     guess = f"“{words.shortened(commonest, 24)}”" if commonest else "the commonest class"
     rows.append((f"Always guessing {guess}", evaluation.majority_share))
@@ -175,7 +180,7 @@ def _depth(data: ReportData) -> dict[str, Any]:
     return {
         "chart": charts.depth_profile(probe),
         "finding": findings.depth_sentence(probe),
-        "reading": findings.reading_sentence(probe),
+        "reading": findings.reading_sentence(probe, before=findings.is_tuned(data)),
         "span": findings.chosen_span(probe),
         "rows": probe.depth_profile,
         "on": words.counted(probe.n_compared_on, "training or validation photo"),

@@ -8,7 +8,7 @@ from typing import Final
 from graft.data.inspection.concerns import ClassCount, DuplicateGroup
 from graft.data.inspection.summary import Inspection
 from graft.data.records import SPLITS
-from graft.report import advice, cautions, findings, words
+from graft.report import advice, cautions, findings, tuning, words
 from graft.report.data import ReportData
 from graft.report.values import verdict
 
@@ -25,11 +25,11 @@ _TYPEWRITTEN: Final = str.maketrans(
 
 
 def summary_text(data: ReportData, *, report: str, bundle: str) -> str:
-    """What a training ends with, at most 16 lines: how good, what to mind, which network, where the files lie.
+    """What a training ends with: how good, what to mind, which network, where the files lie.
 
-    `report` and `bundle` are the paths as the user should see them.
+    At most 16 lines, 18 after fine-tuning. `report` and `bundle` are the paths as the user should see them.
     """
-    rows = [*_score_rows(data), *_caution_rows(data), *_network_rows(data)]
+    rows = [*_score_rows(data), *_tuning_rows(data), *_caution_rows(data), *_network_rows(data)]
     rows += [("Time", words.duration(sum(data.seconds.values()))), ("", "")]
     rows = [(name, typed(text)) for name, text in rows]
     rows += [("Report", report), ("Classifier", f"{bundle} ({typed(words.byte_size(data.bundle_bytes))})")]
@@ -103,6 +103,13 @@ def _score_rows(data: ReportData) -> list[tuple[str, str]]:
         rows.append(("Last layer alone", f"{words.percent(comparison.accuracy_first)}: {told}"))
     rows.append(("Always guessing", words.percent(evaluation.majority_share)))
     return rows
+
+
+def _tuning_rows(data: ReportData) -> list[tuple[str, str]]:
+    """What fine-tuning brought and how it went, in two lines."""
+    if data.tuning is None:
+        return []
+    return [("Fine-tuning" if not place else "", line) for place, line in enumerate(tuning.lines(data))]
 
 
 def _caution_rows(data: ReportData) -> list[tuple[str, str]]:

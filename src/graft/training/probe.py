@@ -53,11 +53,14 @@ class Rows:
 class ProbeResult:
     """The head that ships, the same for the last tap alone, and how they came about.
 
-    `validation_logits`, `(validation photo, class)`, are those of the head before it was refitted.
+    `held_out` and `held_out_last_layer` are the same two before they were refitted: they have not seen the validation
+    photos. `validation_logits`, `(validation photo, class)`, are those of `held_out`, before its temperature.
     """
 
     classifier: LinearClassifier
     last_layer: LinearClassifier
+    held_out: LinearClassifier
+    held_out_last_layer: LinearClassifier
     summary: ProbeSummary
     validation_logits: np.ndarray
 
@@ -312,4 +315,4 @@ def _finish(
         refitted=refit,
         validation_accuracy=wilson(right, len(truth)) if len(truth) else None,
     )
-    return ProbeResult(classifier, last_layer, summary, best.validation_logits)
+    return ProbeResult(classifier, last_layer, best.classifier, last.classifier, summary, best.validation_logits)

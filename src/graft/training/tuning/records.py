@@ -75,7 +75,7 @@ class Schedule:
     batch_images: Count
     precision: Precision  # the suffix computes in
     phases: Annotated[tuple[Phase, ...], Len(1)]
-    expected_seconds: float
+    expected_seconds: float | None = None  # where a time budget asked for an estimate
     reason: str  # one line for people: cut, views, epochs, and what they follow from
 
 
@@ -104,6 +104,7 @@ class TuningSummary:
     stopped_early: bool  # no better validation loss for the phase's patience
     frozen_sha256: str  # of the frozen tensors, equal before and after
     comparison: Comparison | None  # on the validation photos: first the probe, second the fine-tuned network
+    comparison_on_test: Comparison | None = None  # the same on the test photos: told, never used to choose
     probe_validation_loss: float | None
     tuned_validation_loss: float | None
     kept: Literal["probe", "finetune"]

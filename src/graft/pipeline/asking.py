@@ -1,0 +1,118 @@
+"""What was asked about fine-tuning: from the words a user typed to the part of the plan that keeps them."""
+
+import os
+import re
+from dataclasses import fields
+
+from graft.backbones.freezing import Freeze
+from graft.core.errors import BadInput
+from graft.data.augmentation.presets import DEFAULT, parse
+from graft.data.records import Manifest
+from graft.pipeline.options import RuleOptions, TrainOptions, TuningOptions
+from graft.training.tuning import backend
+from graft.training.tuning.records import Backend, Tuning
+
+BUDGET_VARIABLE = "GRAFT_TIME_BUDGET"
+DEFAULT_BUDGET = "5m"  # of --recipe auto: what people wait for without going away
+UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_SECONDS = 30 * 24 * 3600.0
+
+
+def asked_tuning(options: TrainOptions, manifest: Manifest) -> tuple[Tuning | None, str]:
+    """The fine-tuning that the options ask for, None where the probe is to be all; and why, in a few words.
+
+    Raises: `BadInput` for words that exclude each other, extra_missing where `--recipe finetune` finds no backend.
+    """
+    _check_words(options)
+    budget = _budget(options)
+    if options.recipe == "probe":
+        return None, "as asked"
+    if options.recipe == "finetune":
+        return _tuning(options, budget, backend.choose(options.backend)), "as asked"
+    if budget == 0:
+        return None, "auto is the linear probe where the time budget is 0"
+    if not any(photo.split == "validation" for photo in manifest.photos):
+        return None, "auto is the linear probe where no validation photos could tell whether fine-tuning is better"
+    try:
+        chosen = backend.choose(options.backend)
+    except BadInput as problem:
+        if options.backend != "auto":
+            raise
+        return None, f"auto is the linear probe where nothing can fine-tune: {problem.message} {problem.hint}"
+    reason = "auto: the linear probe first, then fine-tuning, and the better of both is kept"
+    return _tuning(options, budget, chosen), reason
+
+
+def freeze_words(options: TuningOptions) -> Freeze:
+    """What was said about freezing; `BadInput` where it was said in two ways."""
+    given = {
+        "--freeze": options.freeze,
+        "--freeze-until": options.freeze_until,
+        "--freeze-level": options.freeze_level,
+        "--unfreeze-last": options.unfreeze_last,
+        "--unfreeze": options.unfreeze,
+    }
+    said = [name for name, value in given.items() if value is not None]
+    if len(said) > 1:
+        raise BadInput(f"Freezing must be said in one way, got {' and '.join(said)}.", hint="Leave one out.")
+    if options.freeze_until is not None:
+        return Freeze(kind="until", layer=options.freeze_until)
+    if options.freeze_level is not None:
+        return Freeze(kind="level", count=options.freeze_level)
+    if options.unfreeze_last is not None:
+        return Freeze(kind="last", count=options.unfreeze_last)
+    return Freeze(kind=options.unfreeze or "auto")
+
+
+def seconds_of(text: str, name: str) -> float:
+    """`90s`, `5m`, `1.5h` or a plain number of seconds; `name` is what the error speaks of."""
+    match = re.fullmatch(r"(\d{1,7}(?:\.\d{1,3})?)\s*([smh]?)", text.strip().lower())
+    seconds = float(match[1]) * UNIT_SECONDS[match[2] or "s"] if match else -1.0
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        raise BadInput(f"{name} must be a time as 90s, 5m or 1h, at most 30 days, got {text[:40]!r}.")
+    return seconds
+
+
+def _check_words(options: TrainOptions) -> None:
+    """Refuse words about fine-tuning where none will be done."""
+    if options.recipe != "probe":
+        return
+    defaults = TuningOptions()
+    words_of_tuning = [field.name for field in fields(TuningOptions) if not hasattr(RuleOptions, field.name)]
+    names = [name for name in words_of_tuning if getattr(options, name) != getattr(defaults, name)]
+    if names:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise BadInput(
+            f"With --recipe probe nothing must be said about fine-tuning, got {words}.",
+            hint="Use --recipe finetune, or auto.",
+        )
+
+
+def _budget(options: TrainOptions) -> float | None:
+    """Seconds that the whole training may take; None where nobody set a bound."""
+    if options.time_budget is not None:
+        return seconds_of(options.time_budget, "--time-budget")
+    if options.recipe != "auto":
+        return None
+    return seconds_of(os.environ.get(BUDGET_VARIABLE, "").strip() or DEFAULT_BUDGET, BUDGET_VARIABLE)
+
+
+def _tuning(options: TrainOptions, budget: float | None, chosen: Backend) -> Tuning:
+    return Tuning(
+        freeze=freeze_words(options),
+        head=options.head,
+        augmentation=parse(DEFAULT if options.augment == "auto" else options.augment),
+        views=options.views,
+        epochs=options.epochs,
+        batch_images=options.batch,
+        optimizer=options.optimizer,
+        rate=options.learning_rate,
+        label_smoothing=options.label_smoothing,
+        mixup=options.mixup,
+        averaging=options.averaging,
+        dropout=options.dropout,
+        precision=options.train_precision,
+        storing=options.store,
+        backend=chosen,
+        time_budget_seconds=budget,
+    )

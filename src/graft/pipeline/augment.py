@@ -1,0 +1,282 @@
+"""What an augmentation does to photos, as a picture to look at."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graft.core import machine
+from graft.core.errors import BadInput, ImageRefused, ResourceProblem
+from graft.core.files import make_directory, write_atomic
+from graft.core.hashing import sha256_bytes
+from graft.core.progress import Progress
+from graft.core.randomness import stream
+from graft.core.records import to_value
+from graft.data.archives.unpacking import is_archive, unpack
+from graft.data.augmentation import wording
+from graft.data.augmentation.normalization import (
+    Normalization,
+    Normalizer,
+    check_memory,
+    fit,
+    parse_normalization,
+)
+from graft.data.augmentation.presets import DEFAULT, parse, to_words
+from graft.data.augmentation.records import Augmentation
+from graft.data.augmentation.sheet import HEAD_BYTES, Tile, grid, is_sheet, make_sheet
+from graft.data.augmentation.views import draw_view, make_view
+from graft.data.images import load_pixels, read_bytes
+from graft.data.records import ImageRules
+from graft.data.sources import read_source
+from graft.data.unlabelled import has_classes, read_unlabelled
+from graft.pipeline.intake import read_data
+from graft.pipeline.workspace import working
+
+SIDE_PIXELS = 224
+VIEWS_OF_ONE, COLUMNS_OF_ONE = 12, 4  # where one photo is shown
+VIEWS_OF_EACH, MOST_ROWS = 6, 6
+TRIES = 20  # bad files of a class before it is left out
+FITTED_ON = 256  # training photos at most, which a picture needs no more of
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One photo of the sheet. `path` is as the user gave it, or relative to the data."""
+
+    path: str
+    label: str  # "" where there is none
+    sha256: str
+    pixels: np.ndarray  # (side, side, 3) uint8
+
+
+@dataclass(frozen=True)
+class AugmentResult:
+    """A sheet that was written, and what it shows."""
+
+    file: Path
+    augmentation: Augmentation
+    normalization: Normalization | None
+    shown: tuple[Shown, ...]
+    views: int  # of each photo, the photo itself among them
+    seed: int
+    side_pixels: int
+    one_photo: bool  # a single photo was named, no data
+
+    @property
+    def words(self) -> str:
+        """What to type to have this augmentation again."""
+        return to_words(self.augmentation)
+
+    @property
+    def meaning(self) -> str:
+        """The same for people."""
+        return wording.describe(self.augmentation)
+
+    def summary(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "file": str(self.file),
+            "augment": self.words,
+            "augmentation": to_value(self.augmentation),
+            "meaning": self.meaning,
+            "normalization": to_value(self.normalization) if self.normalization else None,
+            "views": self.views,
+            "seed": self.seed,
+            "side_pixels": self.side_pixels,
+            "photos": [{"path": each.path, "label": each.label, "sha256": each.sha256} for each in self.shown],
+        }
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The photos that may be shown: relative paths and labels."""
+
+    root: Path
+    photos: tuple[tuple[str, str], ...]
+
+
+@working(tidy=False)
+def augment(
+    path: Path,
+    *,
+    output: Path,
+    words: str = DEFAULT,
+    views: int | None = None,
+    seed: int = 0,
+    image_size: int = SIDE_PIXELS,
+    normalize: str | None = None,
+    progress: Progress,
+) -> AugmentResult:
+    """Write a PNG that shows views of one photo, or of a few photos of DATA, a row for each.
+
+    The views are those of a training with the same augmentation, image size and seed; the first is the photo itself.
+    `normalize` shows them centred, scaled or whitened; what has to be fitted for it is fitted on DATA's training
+    photos. Raises `BadInput` for words, photos, or a place that holds anything but an earlier sheet.
+    """
+    augmentation = parse(words)
+    normalization = parse_normalization(normalize) if normalize is not None else None
+    check_place(output)
+    one_photo = path.is_file() and path.suffix.lower() != ".csv" and not is_archive(path)
+    if one_photo:
+        if normalization and normalization.needs_fit:
+            raise BadInput("--normalize needs DATA to be fitted on for these words, got one photo.", hint="Name DATA.")
+        shown: tuple[Shown, ...] = (_read(path, path.name, "", image_size),)
+        normalizer = fit(normalization, np.empty(0)) if normalization else None
+    else:
+        found = _candidates(path, normalization, seed, progress)
+        shown = _choose(found, image_size, seed)
+        normalizer = _fitted(normalization, found, image_size, seed, progress)
+    result = AugmentResult(
+        file=output,
+        augmentation=augmentation,
+        normalization=normalization,
+        shown=shown,
+        views=views or (VIEWS_OF_ONE if one_photo else VIEWS_OF_EACH),
+        seed=seed,
+        side_pixels=image_size,
+        one_photo=one_photo,
+    )
+    sheet = _sheet(result, normalizer)
+    check_place(output)
+    make_directory(output.parent)
+    write_atomic(output, sheet, writer="sheet")
+    return result
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place that is no PNG, or that holds anything but a sheet of this command."""
+    if path.suffix.lower() != ".png":
+        raise BadInput(f"The output must be a PNG file, got {str(path)!r}.", hint="For example: -o views.png.")
+    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        raise ResourceProblem(
+            f"The folder of {str(path)!r} must be one that can be written to, got one that cannot.",
+            hint="Name another place.",
+            code="cannot_write",
+        )
+    try:
+        with path.open("rb") as file:
+            known = is_sheet(file.read(HEAD_BYTES))
+    except FileNotFoundError:
+        return
+    except OSError:
+        known = False
+    if not known:
+        raise BadInput(
+            f"The output must be a new file, or a sheet that graft augment wrote before, got {str(path)!r}.",
+            hint="Choose another name, or remove the file.",
+            code="already_exists",
+        )
+
+
+def _candidates(path: Path, normalization: Normalization | None, seed: int, progress: Progress) -> _Candidates:
+    """The photos of DATA, without those that its own folders keep for validation and test.
+
+    Nothing has to be decoded to list them, unless something is fitted: only splits tell what training photos are.
+    """
+    if normalization and normalization.needs_fit:
+        intake = read_data(
+            path, split="70/15/15", seed=seed, on_bad="quarantine", most_bad=1.0, least_photos=0, progress=progress
+        )
+        manifest = intake.manifest
+        kept = [photo for photo in manifest.photos if photo.split == "train"]
+        return _Candidates(intake.root, tuple((photo.path, manifest.classes[photo.label]) for photo in kept))
+    data = unpack(path, machine.cache_directory(), progress=progress).root if is_archive(path) else path
+    unlabelled = data.is_dir() and not has_classes(data)
+    source = read_unlabelled(data) if unlabelled else read_source(data, least_classes=1, name=path.name)
+    entries = [entry for entry in source.entries if entry.split in (None, "train")] or source.entries
+    return _Candidates(source.root, tuple((entry.path, entry.label) for entry in entries))
+
+
+def _choose(found: _Candidates, side_pixels: int, seed: int) -> tuple[Shown, ...]:
+    """A photo of each of a few classes, or a few photos where there is one class; bad files are passed over."""
+    by_class: dict[str, list[str]] = {}
+    for path, label in found.photos:
+        by_class.setdefault(label, []).append(path)
+    labels = list(by_class)
+    draw = stream(seed, "sheet")
+    chosen = sorted(draw.permutation(len(labels))[:MOST_ROWS].tolist())
+    shown: list[Shown] = []
+    for label in [labels[number] for number in chosen]:
+        order = [by_class[label][number] for number in draw.permutation(len(by_class[label]))]
+        wanted = MOST_ROWS if len(labels) == 1 else 1
+        shown += _readable(found.root, order[: TRIES + wanted], label, side_pixels)[:wanted]
+    if not shown:
+        raise BadInput("DATA must hold photos that can be read, got none.", code="no_photos")
+    return tuple(shown)
+
+
+def _readable(root: Path, paths: Sequence[str], label: str, side_pixels: int) -> list[Shown]:
+    """Those of the photos that can be read, at most `MOST_ROWS`."""
+    shown: list[Shown] = []
+    for path in paths:
+        if len(shown) == MOST_ROWS:
+            break
+        try:
+            shown.append(_read(root / path, path, label, side_pixels, root=root))
+        except ImageRefused:
+            continue  # graft inspect tells of bad files; here the next one will do
+    return shown
+
+
+def _read(file: Path, path: str, label: str, side_pixels: int, *, root: Path | None = None) -> Shown:
+    rules = ImageRules()
+    data = read_bytes(file, rules=rules, root=root)
+    pixels = load_pixels(data, side_pixels=side_pixels, geometry="squash", rules=rules)
+    return Shown(path, label, sha256_bytes(data), pixels)
+
+
+def _fitted(
+    normalization: Normalization | None, found: _Candidates, side_pixels: int, seed: int, progress: Progress
+) -> Normalizer | None:
+    """What the words of `--normalize` need, from at most `FITTED_ON` training photos."""
+    if normalization is None or not normalization.needs_fit:
+        return fit(normalization, np.empty(0)) if normalization else None
+    order = stream(seed, "normalization").permutation(len(found.photos))[:FITTED_ON]
+    shape = (len(order), side_pixels, side_pixels, 3)
+    check_memory(normalization, shape)
+    images = np.empty(shape, np.float32)
+    with progress.stage("Reading training photos", len(order), "photos") as stage:
+        for place, number in enumerate(order):
+            path, label = found.photos[number]
+            images[place] = _read(found.root / path, path, label, side_pixels, root=found.root).pixels
+            stage.advance()
+    images /= 255
+    return fit(normalization, images)
+
+
+def _sheet(result: AugmentResult, normalizer: Normalizer | None) -> bytes:
+    """The picture: a grid of one photo's views, or a row for each of several photos."""
+    about = f"Seed {result.seed}, {result.side_pixels} x {result.side_pixels} pixels"
+    if normalizer is not None:
+        about += f"; {normalizer.normalization.words}, each picture shown from its least to its greatest value"
+    lines = [f"{result.meaning[:1].upper()}{result.meaning[1:]}.", f"{about}."]
+    rows = [_tiles(each, result, normalizer) for each in result.shown]
+    if result.one_photo:
+        title = f"{result.shown[0].path}: views with {result.words}"
+        return make_sheet(grid(rows[0], COLUMNS_OF_ONE), title=title, lines=lines)
+    return make_sheet(rows, title=f"Views with {result.words}", lines=lines)
+
+
+def _tiles(photo: Shown, result: AugmentResult, normalizer: Normalizer | None) -> list[Tile]:
+    """The photo and its views, with what was done to each."""
+    name = "" if result.one_photo else photo.path.rpartition("/")[2]
+    tiles = [Tile(_visible(photo.pixels, normalizer), photo.label or "the photo", name, is_photo=True)]
+    for view in range(1, result.views):
+        keys: dict[str, Any] = {"sha256": photo.sha256, "view": view, "seed": result.seed}
+        pixels = _visible(make_view(photo.pixels, result.augmentation, **keys), normalizer)
+        moved, coloured = wording.describe_draw(draw_view(result.augmentation, **keys))
+        tiles.append(Tile(pixels, ", ".join(filter(None, (f"view {view}", moved))), coloured))
+    return tiles
+
+
+def _visible(pixels: np.ndarray, normalizer: Normalizer | None) -> np.ndarray:
+    """Pixels as they are, or normalised and stretched to what a screen shows."""
+    if normalizer is None:
+        return pixels
+    values = normalizer.apply(pixels[None] / 255)[0]
+    low, high = float(values.min()), float(values.max())
+    stretched: np.ndarray = np.rint((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    return stretched
