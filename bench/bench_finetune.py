@@ -1,8 +1,8 @@
 """Fine-tuning: how fast an epoch is from the activation store, and how good and how long whole trainings are.
 
 Speed: epochs of VGG16 at 150 px, block 5 trained, from stored activations with Graft's own loop, against the same
-epochs from pixels with Keras' `fit` on TensorFlow, in turns, each in a process of its own (`epochs.py`). Keras is given
-its faster `jit_compile`, and averaged weights only where Graft's are compared at its defaults, which include them.
+epochs from pixels with Keras' `fit` on TensorFlow, in turns, each in a process of its own (`epochs.py`). Keras is taken
+with its faster `jit_compile`. It keeps no averaged weights; Graft at its defaults does.
 
 Accuracy: `graft train` with its default recipe and time budget on the data sets of the folder `shared`, from an empty
 cache: what the probe reaches, what was kept, and whether that is better, photo by photo.
@@ -57,7 +57,9 @@ def rate(way: Way) -> float:
     """Images a second in a process of its own: of the middle epoch after the first."""
     words = [sys.executable, str(Path(__file__).with_name("epochs.py")), json.dumps(asdict(way))]
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{label(way)} ended with status {done.returncode}:\n{done.stderr[-3000:]}")
     found = way.photos / middle(json.loads(done.stdout.splitlines()[-1]))
     print(f"{label(way)}: {found:.1f} images/s", file=sys.stderr)
     return found
@@ -75,14 +77,15 @@ def label(way: Way) -> str:
     return f"{names[way.tool]}, {way.precision}"
 
 
-def ways(usual: Way, precision: str) -> Iterator[Way]:
-    """All that is measured in one round in one precision."""
-    own = replace(usual, precision=precision)
-    yield replace(own, tool="store")
-    for averaging in (0.0, AVERAGING):
-        yield replace(own, tool="graft", averaging=averaging)
-    for jit in (None, False):
-        yield replace(own, tool="keras", jit=jit)
+def ways(usual: Way, precisions: Sequence[str]) -> Iterator[Way]:
+    """All that is measured in one round; the store is filled in the last of the precisions, which is the default."""
+    yield replace(usual, tool="store", precision=precisions[-1])
+    for precision in precisions:
+        own = replace(usual, precision=precision)
+        for averaging in (0.0, AVERAGING):
+            yield replace(own, tool="graft", averaging=averaging)
+        for jit in (None, False):
+            yield replace(own, tool="keras", jit=jit)
 
 
 def measure_speed(words: argparse.Namespace) -> list[str]:
@@ -93,7 +96,7 @@ def measure_speed(words: argparse.Namespace) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         weights = random_weights(BACKBONE, SIDE_PIXELS, Path(folder))
         usual = Way("keras", "float32", None, 0.0, words.photos, words.batch, words.epochs, str(weights), folder)
-        every = [way for precision in precisions for way in ways(usual, precision)]
+        every = list(ways(usual, precisions))
         rounds = [{way: rate(way) for way in every} for _ in range(words.rounds)]
     load = f", {os.getloadavg()[0]:.1f} processes running on average" if hasattr(os, "getloadavg") else ""
     print(f"{words.photos} photos in batches of {words.batch}, {words.rounds} rounds{load}\n")
@@ -112,8 +115,7 @@ def measure_speed(words: argparse.Namespace) -> list[str]:
             for ours, theirs, ratio, goal in ratios
         ]
     )
-    for precision in precisions:
-        print(f"\n{break_even(usual, precision, precisions, rounds)}")
+    print("".join(f"\n{break_even(usual, precision, precisions, rounds)}" for precision in precisions))
     return [
         f"{ours} from the store was {ratio:.1f} times as fast as {theirs} from pixels, not {goal}"
         for ours, theirs, ratio, goal in ratios
@@ -143,8 +145,11 @@ def break_even(usual: Way, precision: str, precisions: Sequence[str], rounds: Se
     """After how many epochs filling the store has paid."""
     fill = replace(usual, tool="store", precision=precisions[-1])
     own = replace(usual, tool="graft", precision=precision)
-    needed = middle([VIEWS / each[fill] / (1 / faster(usual, precision, each) - 1 / each[own]) for each in rounds])
-    return f"In {precision}, storing {VIEWS} views of each photo is made up for after {needed:.1f} epochs."
+    needed = []
+    for each in rounds:
+        saved = 1 / faster(usual, precision, each) - 1 / each[own]  # seconds a photo and epoch
+        needed.append(VIEWS / each[fill] / saved if saved > 0 else float("inf"))
+    return f"In {precision}, storing {VIEWS} views of each photo is made up for after {middle(needed):.1f} epochs."
 
 
 def measure_accuracy(words: argparse.Namespace) -> list[str]:
@@ -184,22 +189,22 @@ def train_once(case: Case, seed: int) -> dict:
 
 def result_row(case: Case, result: dict) -> dict[str, object]:
     """A training as a row."""
-    summary = result["summary"]
-    paired = summary and summary["comparison_on_test"]
+    summary = result["summary"] or {}
+    paired = summary.get("comparison_on_test")
     gain = "—"
     if paired:
         points = [f"{100 * paired[name]:+.1f}" for name in ("difference", "low", "high")]
-        gain = f"{points[0]} ({points[1]} to {points[2]}), p = {paired['p_value']:.2g}, {paired['verdict']}"
+        gain = f"{points[0]} ({points[1]} to {points[2]}), p = {paired['p_value']:.2g}: {paired['verdict']}"
     return {
         "data": case.data,
         "backbone": f"{result['backbone']} at {case.side_pixels} px",
         "seed": result["seed"],
-        "probe, test": f"{(paired or result['test'])['accuracy_first' if paired else 'accuracy']:.2%}",
-        "fine-tuned, test": f"{paired['accuracy_second']:.2%}" if paired else "left out: no time",
+        "probe, test": f"{paired['accuracy_first'] if paired else result['test']['accuracy']:.2%}",
+        "fine-tuned, test": f"{paired['accuracy_second']:.2%}" if paired else "—",
         "points, 95 % interval": gain,
-        "kept": summary["kept"] if summary else "probe",
         "kept, test": f"{result['test']['accuracy']:.2%}",
-        "epochs": len(summary["epochs"]) if summary else 0,
+        "kept": f"{summary['kept']}: {summary['reason']}" if summary else "probe: no time for fine-tuning",
+        "epochs": len(summary.get("epochs", ())),
         "seconds": f"{result['wall']:.0f}",
         "anonymous memory": f"{result['anonymous'] / 2**20:,.0f} MiB",
     }
@@ -212,8 +217,9 @@ def missed_by(case: Case, result: dict) -> Iterator[str]:
         yield f"{name}: {result['wall']:.0f} s, not {SECONDS_GOAL:.0f}"
     if result["anonymous"] >= MEMORY_GOAL:
         yield f"{name}: {result['anonymous'] / 2**30:.1f} GiB of anonymous memory, not {MEMORY_GOAL / 2**30:.0f}"
-    summary = result["summary"]
-    if summary and summary["kept"] == "finetune" and summary["comparison_on_test"]["verdict"] == "worse":
+    summary = result["summary"] or {}
+    paired = summary.get("comparison_on_test")
+    if paired and summary["kept"] == "finetune" and paired["verdict"] == "worse":
         yield f"{name}: fine-tuning was kept, and is shown to be worse than the probe"
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,7 +86,7 @@ def graft_seconds(way: Way) -> list[float]:
         tune(task, checkpoints=NoCheckpoints(), stop=lambda: False, progress=watch)
         task.train.close()
     ends = watch.moments[-(-way.photos // way.batch_images) - 1 :: -(-way.photos // way.batch_images)]
-    return [end - begin for begin, end in zip(ends, ends[1:], strict=False)]
+    return [end - begin for begin, end in pairwise(ends)]
 
 
 def graft_task(way: Way, scratch: Path):  # a Task, imported late
@@ -94,29 +95,16 @@ def graft_task(way: Way, scratch: Path):  # a Task, imported late
     from graft.core import machine
     from graft.features.sources import StoredSource
     from graft.training.records import LinearClassifier
-    from graft.training.tuning.records import Phase, Schedule, Tuning
+    from graft.training.tuning.records import Tuning
     from graft.training.tuning.task import Task
 
     record, weights = resolve(BACKBONE, Path(way.weights), Path(way.cache))
     width = dict(zip(record.taps, record.tap_widths, strict=True))[TAP]
-    phase = Phase(name="block 5", trains="all", epochs=way.epochs + 1, rate=RATE, warmup_epochs=0, decay="none")
-    schedule = Schedule(
-        cut=(CUT,),
-        trained=TRAINED,
-        n_trained_parameters=7_079_424,
-        n_frozen_parameters=7_635_264,
-        views=VIEWS,
-        store_bytes=0,
-        batch_images=way.batch_images,
-        precision=way.precision,
-        phases=(phase,),
-        reason="",
-    )
     return Task(
         backbone=record,
         side_pixels=SIDE_PIXELS,
         weights=weights,
-        schedule=schedule,
+        schedule=schedule_of(way),
         tuning=Tuning(averaging=way.averaging, label_smoothing=LABEL_SMOOTHING),
         start=LinearClassifier(
             taps=(TAP,),
@@ -134,6 +122,25 @@ def graft_task(way: Way, scratch: Path):  # a Task, imported late
         class_weights=None,
         seed=0,
         threads=machine.threads(),
+    )
+
+
+def schedule_of(way: Way):  # a Schedule, imported late
+    """One phase at a steady rate, one epoch longer than is timed."""
+    from graft.training.tuning.records import Phase, Schedule
+
+    phase = Phase(name="block 5", trains="all", epochs=way.epochs + 1, rate=RATE, warmup_epochs=0, decay="none")
+    return Schedule(
+        cut=(CUT,),
+        trained=TRAINED,
+        n_trained_parameters=7_079_424,
+        n_frozen_parameters=7_635_264,
+        views=VIEWS,
+        store_bytes=0,
+        batch_images=way.batch_images,
+        precision=way.precision,
+        phases=(phase,),
+        reason="for a benchmark",
     )
 
 
@@ -174,7 +181,7 @@ def keras_seconds(way: Way) -> list[float]:
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
     epochs = way.epochs + 1
     model.fit(pixels, targets, batch_size=way.batch_images, epochs=epochs, verbose=0, callbacks=[watch])
-    return [end - begin for begin, end in zip(ends, ends[1:], strict=False)]
+    return [end - begin for begin, end in pairwise(ends)]
 
 
 def keras_model():  # a keras.Model, imported late

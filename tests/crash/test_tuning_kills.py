@@ -233,14 +233,14 @@ def stage(training: Training) -> str:
 @slow
 @pytest.mark.parametrize("number", range(TRIALS))
 def test_killed_and_begun_again(number: int, reference: Training, tmp_path: Path, landings: Counter[str]) -> None:
-    """Every other kill waits for a checkpoint first: loading the libraries takes longer than the training itself."""
+    """Every other kill waits for checkpoints first: loading the libraries takes longer than the training itself."""
     training = another(reference, tmp_path)
     draw = stream(0, "tuning kills", str(number))
     for kill in range(int(draw.integers(1, MOST_KILLS + 1))):
         process = training.begin()
         if (kill + number) % 2:
-            training.wait_for_commit(process)
-            pause = float(draw.uniform(0, 3))
+            training.wait_for_commit(process, int(draw.integers(1, 6)))
+            pause = float(draw.uniform(0, 0.3))
         else:
             pause = float(draw.uniform(0, 20))
         try:

@@ -12,13 +12,15 @@ from graft.features.records import Output
 from graft.pipeline import asking
 from graft.pipeline import layouts as module
 from graft.pipeline.intake import Intake
-from graft.pipeline.layouts import Layout, draft, layouts, most_views, usual_batch
+from graft.pipeline.layouts import RATES, Layout, draft, layouts, most_views, usual_batch
 from graft.pipeline.leaving import Work
 from graft.pipeline.scoring import rows_of
 from graft.training.linear import features_matrix, probabilities
+from graft.training.tuning.records import Schedule
 from tests.pipeline.works import RISING_TO_S2, TAPS, head_on, intake_of, probed_of, work_of
 
 FLAT = (0.9,) * 8
+LATE = (0.5, 0.5, 0.6, 0.6, 0.7, 0.95, 0.95, 0.95)
 S3 = ("s3_down", "s3_a", "s3_b", "head")
 
 
@@ -49,8 +51,7 @@ class TestCut:
         assert layout.freezing.trained == S3
 
     def test_another_profile_another_cut(self, begin: Any) -> None:
-        late = (0.5, 0.5, 0.6, 0.6, 0.7, 0.95, 0.95, 0.95)
-        layout = first(begin(), profile=late)
+        layout = first(begin(), profile=LATE)
         assert layout.cut == ("s3_down_relu",)
         assert layout.freezing.trained == S3[1:]
 
@@ -199,43 +200,48 @@ class TestRoom:
 class TestDraft:
     def test_one_phase_for_all_that_is_trained(self, begin: Any) -> None:
         work = begin()
-        layout = first(work)
-        schedule = draft(work, layout, epochs=8, views=3)
+        layout, schedule = first(work), drafted(work)
         (phase,) = schedule.phases
-        assert (phase.trains, phase.epochs, phase.rate, phase.optimizer) == ("all", 8, 1e-3, "adam")
+        assert (phase.trains, phase.epochs, phase.optimizer) == ("all", 8, "adam")
         assert (schedule.cut, schedule.trained, schedule.views) == (("s2_out",), S3, 3)
         assert schedule.store_bytes == 3 * 42 * layout.view_bytes()
         assert schedule.batch_images == usual_batch(work) == 16
         assert schedule.n_trained_parameters == layout.freezing.n_trained_parameters
 
     def test_a_head_from_zero_is_trained_first(self, begin: Any) -> None:
-        work = begin(head="trained")
-        head, upper = draft(work, first(work), epochs=8, views=3).phases
+        head, upper = drafted(begin(head="trained")).phases
         assert (head.trains, upper.trains) == ("head", "all")
 
     @pytest.mark.parametrize("head", ["probe", "trained"])
     def test_with_nothing_else_to_train_there_is_the_head(self, begin: Any, head: str) -> None:
-        work = begin(unfreeze="none", head=head)
-        (phase,) = draft(work, first(work), epochs=8, views=3).phases
+        (phase,) = drafted(begin(unfreeze="none", head=head)).phases
         assert (phase.trains, phase.epochs) == ("head", 8)
 
     def test_words_go_before_what_is_usual(self, begin: Any) -> None:
-        work = begin(batch=8, optimizer="sgd", learning_rate=0.05, train_precision="bfloat16")
-        schedule = draft(work, first(work), epochs=8, views=3)
+        words = {"batch": 8, "optimizer": "sgd", "learning_rate": 0.05, "train_precision": "bfloat16"}
+        schedule = drafted(begin(**words))
         assert (schedule.batch_images, schedule.precision) == (8, "bfloat16")
         assert (schedule.phases[0].optimizer, schedule.phases[0].rate) == ("sgd", 0.05)
 
+    def test_what_fits_the_photos_is_changed_gently(self, begin: Any) -> None:
+        """The profile of photos that are unlike those of the backbone ends to rise early."""
+        strange = drafted(begin(), profile=RISING_TO_S2).phases[0].rate
+        known = drafted(begin(), profile=LATE).phases[0].rate
+        assert 0 < known < strange <= RATES["adam"]
+
     def test_each_optimizer_has_a_rate_of_its_own(self, begin: Any) -> None:
-        work = begin(optimizer="sgd")
-        assert draft(work, first(work), epochs=8, views=3).phases[0].rate == 1e-2
+        assert drafted(begin(optimizer="sgd")).phases[0].rate > drafted(begin()).phases[0].rate
 
     def test_from_pixels_nothing_is_stored(self, begin: Any) -> None:
-        work = begin(store="never")
-        schedule = draft(work, first(work), epochs=8, views=3)
+        schedule = drafted(begin(store="never"))
         assert (schedule.cut, schedule.views, schedule.store_bytes) == ((), 1, 0)
 
     @pytest.mark.parametrize("epochs", [1, 2, 100])
     def test_the_rate_has_time_to_rise_and_to_fall(self, begin: Any, epochs: int) -> None:
-        work = begin()
-        (phase,) = draft(work, first(work), epochs=epochs, views=3).phases
+        (phase,) = drafted(begin(), epochs=epochs).phases
         assert 0 < phase.warmup_epochs <= epochs / 4
+
+
+def drafted(work: Work, *, epochs: int = 8, **probe: Any) -> Schedule:
+    probed = probed_of(work.intake.manifest, **probe)
+    return draft(work, probed, next(layouts(work, probed)), epochs=epochs, views=3)

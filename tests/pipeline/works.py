@@ -27,17 +27,6 @@ TAPS = ("s1_out", "s2_down_relu", "s2_a_relu", "s2_out", "s3_down_relu", "s3_a_r
 WIDTHS = (64, 128, 128, 128, 256, 256, 256, 512)
 
 
-class Telling(SilentProgress):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        """Keep it."""
-        self.said.append(text)
-
-
 @dataclass
 class FixedClock(Clock):
     """So many seconds have passed."""
@@ -65,7 +54,7 @@ def work_of(intake: Intake, photos: Path, place: Path, *, passed: float = 0.0, *
     """A training of the built-in network at 64 px as `words` ask, `passed` seconds old."""
     asked: TrainOptions = options(photos, place / "run", **{"recipe": "finetune", "backend": "tensorflow"} | words)
     resolved = resolve_plan(asked, intake.manifest)
-    return Work(Run(place / "run"), intake, resolved, asked, place, FixedClock(passed=passed), Telling())
+    return Work(Run(place / "run"), intake, resolved, asked, place, FixedClock(passed=passed), SilentProgress())
 
 
 def head_on(taps: Sequence[str], classes: int = 3, seed: int = 0, temperature: float = 1.0) -> LinearClassifier:
@@ -98,15 +87,14 @@ def probed_of(
         for tap, width, value in zip(TAPS, WIDTHS, profile, strict=True)
     )
     result = SimpleNamespace(
-        summary=SimpleNamespace(depth_profile=depths, class_weighted=class_weighted),
+        summary=SimpleNamespace(depth_profile=depths, class_weighted=class_weighted, validation_accuracy=None),
         classifier=head_on(held_out.taps, seed=9),
         held_out=held_out,
         held_out_last_layer=head_on(TAPS[-1:], seed=5),
         validation_logits=np.zeros((len(rows_of(manifest, "validation")), 3), np.float32),
     )
     values = {
-        f"{tap}:avg": draw.normal(3, 2, (n, width)).astype(np.float16)
-        for tap, width in zip(TAPS, WIDTHS, strict=True)
+        f"{tap}:avg": draw.normal(3, 2, (n, width)).astype(np.float16) for tap, width in zip(TAPS, WIDTHS, strict=True)
     }
     return Probed(result, SimpleNamespace(), SimpleNamespace(values=values))  # type: ignore[arg-type]
 

@@ -68,6 +68,8 @@ DISTRIBUTIONS = {
     "ml-dtypes": ("ml-dtypes",),
     "h5py": ("h5py",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "jax": ("jax",),
+    "torch": ("torch",),
 }
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning after the probe: views → stored activations → training → honest comparison → the better one is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,7 @@ from graft.backbones.weights import WeightsFile
 from graft.bundle.format import read_bundle
 from graft.core import machine
 from graft.core.errors import GraftError
-from graft.core.files import write_atomic
+from graft.core.files import remove_tree, write_atomic
 from graft.core.interrupts import cooperative
 from graft.core.locks import Lock
 from graft.core.records import record_hash
@@ -33,11 +34,12 @@ from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, mea
 from graft.pipeline.views import sources, task_of
 from graft.report.freezing import freezing_text
 from graft.report.history import history_csv
+from graft.report.tensorboard import TensorBoardWriter
 from graft.training.checkpoints import Checkpoints
 from graft.training.records import LinearClassifier, Plan
 from graft.training.tuning import backend
 from graft.training.tuning.loop import tune
-from graft.training.tuning.records import TuningSummary
+from graft.training.tuning.records import Epoch, TuningSummary
 from graft.training.tuning.task import Task, Tuned
 
 CHECKPOINTS: Final = "checkpoints"  # folder in the run while a training is under way
@@ -56,7 +58,10 @@ class _Answers:
 
 
 def tuned_already(run: Run, plan: Plan) -> bool:
-    """Whether the run holds a finished fine-tuning of this very plan, whose classifier is whole."""
+    """Whether the run holds a finished fine-tuning of this very plan, whose classifier is whole.
+
+    What a training killed at its very end left of its checkpoints is removed then.
+    """
     try:
         if plan.tuning is None or plan.schedule is None or not run.read(TuningSummary).finished:
             return False
@@ -64,7 +69,10 @@ def tuned_already(run: Run, plan: Plan) -> bool:
     except GraftError:
         return False  # trained (again)
     tensors.close()
-    return bundle.provenance.plan_hash == record_hash(plan)
+    whole = bundle.provenance.plan_hash == record_hash(plan)
+    if whole:
+        remove_tree(run.path / CHECKPOINTS)
+    return whole
 
 
 def finetune(work: Work, probed: Probed, lock: Lock) -> None:
@@ -81,16 +89,36 @@ def finetune(work: Work, probed: Probed, lock: Lock) -> None:
         return
     work, task = prepared
     events: list[str] = []
-    checkpoints = Checkpoints(work.run.path / CHECKPOINTS, _identity(work.resolved.plan), events.append)
+
+    def report(event: str) -> None:
+        work.progress.say(event)
+        events.append(event)
+
+    checkpoints = Checkpoints(
+        work.run.path / CHECKPOINTS,
+        _identity(work.resolved.plan),
+        report,
+        circumstances={"processor": " ".join(machine.cpu_features())},
+    )
     with cooperative() as stop:
-        with work.clock.stage("fine-tuning"):
-            tuned = tune(task, checkpoints=checkpoints, stop=stop, progress=work.progress)
+        with work.clock.stage("fine-tuning"), _watched(work.options.tensorboard) as watch:
+            tuned = tune(task, checkpoints=checkpoints, stop=stop, progress=work.progress, watch=watch)
         lock.check()
-        if stop.signal != SIGTERM:
+        if not (tuned.stopped and stop.signal == SIGTERM):  # who sends that wants it soon: the checkpoint is enough
             _finish(work, probed, tuned, events)
-        if not tuned.stopped:
-            checkpoints.clear()
+            if not tuned.stopped:
+                checkpoints.clear()
     stop.check()
+
+
+@contextmanager
+def _watched(folder: str | None) -> Iterator[Callable[[Epoch], None]]:
+    """What is told of each epoch as it ends: TensorBoard, where the user watches."""
+    if folder is None:
+        yield lambda epoch: None
+        return
+    with TensorBoardWriter(Path(folder)) as writer:
+        yield writer.epoch
 
 
 def _nothing_to_gain(work: Work, probed: Probed) -> str:

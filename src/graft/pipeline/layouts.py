@@ -104,13 +104,15 @@ def asked(work: Work) -> Tuning:
 def _start(work: Work, probed: Probed, tuning: Tuning, *, trains: bool) -> LinearClassifier:
     """The head before fine-tuning, fitted without the validation photos.
 
-    The probe's own, up to the last tap where layers are trained: what it did not read has no say at first. With
-    `head="trained"` the last layer's, without what the probe knows.
+    The probe's own, up to the last tap where layers are trained: what it did not read has no say at first. Its
+    temperature is left out: strongly regularised as it was fitted, it moves the layers below gently, where one as sure
+    as the probe's answers pulls so hard that sign digits lose 1.5 points. With `head="trained"` the last layer's,
+    without what the probe knows.
     """
     if tuning.head == "trained":
         last = probed.result.held_out_last_layer
         return replace(last, kernel=np.zeros_like(last.kernel), bias=np.zeros_like(last.bias), temperature=1.0)
-    head = _as_sure(probed.result.held_out)
+    head = replace(probed.result.held_out, temperature=1.0)
     taps = work.resolved.plan.taps
     unread = taps[taps.index(head.taps[-1]) + 1 :]
     if not (trains and unread):
@@ -125,12 +127,6 @@ def _start(work: Work, probed: Probed, tuning: Tuning, *, trains: bool) -> Linea
         scale=np.concatenate([head.scale, scaler.scale]),
         kernel=np.concatenate([head.kernel, silent]),
     )
-
-
-def _as_sure(head: LinearClassifier) -> LinearClassifier:
-    """The head with its temperature in its weights: as sure as it was measured to be, so that training begins there."""
-    kernel, bias = head.kernel / head.temperature, head.bias / head.temperature
-    return replace(head, kernel=kernel.astype(np.float32), bias=bias.astype(np.float32), temperature=1.0)
 
 
 def count_of(work: Work, split: Split) -> int:

@@ -35,7 +35,9 @@ def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None =
     chosen = choose_backbone(options.backbone, options.weights, given=given, ranking=ranking)
     plan = make_plan(options, manifest, chosen, threads=given.threads if given else machine.threads())
     if given:
-        plan = replace(plan, recipe=given.recipe, tuning=given.tuning, schedule=given.schedule)
+        # The bundle quotes the hash of its plan: told in other words it would be another one.
+        told = replace(plan, recipe=given.recipe, recipe_reason=given.recipe_reason)
+        plan = replace(told, tuning=given.tuning, schedule=given.schedule)
         _check_same(plan, given, options.config or "")
     else:
         tuning, reason = asked_tuning(options, manifest)

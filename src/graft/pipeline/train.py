@@ -26,6 +26,7 @@ from graft.pipeline.reporting import next_commands, write_report
 from graft.pipeline.run import Run, as_begun, check_free, place_run
 from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, measure, training_rows
 from graft.pipeline.workspace import feature_store, scratch_folder, working
+from graft.report.tensorboard import require_tensorboard
 from graft.training.probe import ProbeResult, train_probe
 from graft.training.records import Plan, ProbeSummary
 from graft.training.taps import TapTable
@@ -54,6 +55,8 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     `Stopped` where a signal ended the fine-tuning.
     """
     clock = Clock()
+    if options.tensorboard is not None:
+        require_tensorboard()
     given = read_plan(Path(options.config)) if options.config else None
     options = follow(options, given) if given else options
     with clock.stage("scan"):

@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
@@ -42,6 +42,7 @@ class Commit:
     SCHEMA: ClassVar[str] = "graft/checkpoint/1"
     step: Annotated[int, Ge(0)]
     identity: dict[str, str]  # of the training: a commit belongs to one only
+    circumstances: dict[str, str]  # that may change the last bits of a training that goes on under others
     state: dict[str, Any]  # what is no array, as plain JSON values
     tensors_sha256: str
 
@@ -51,14 +52,16 @@ class Checkpoints:
     """The commits `step-00000120.safetensors` of one training in one folder.
 
     `identity` names what the training's numbers depend on (plan, backend, versions, …); a commit of another identity
-    is refused. `report` is called with one sentence for each damaged commit that had to be passed over. Callers hold
-    the run's lock. `keep` commits stay: where the newest is damaged, the one before it is gone on with.
+    is refused. `circumstances`, the processor among them, only change last bits: where they are others, `report` says
+    so, as it does for each damaged commit that had to be passed over. Callers hold the run's lock. `keep` commits stay:
+    where the newest is damaged, the one before it is gone on with.
     """
 
     folder: Path
     identity: Mapping[str, str]
     report: Callable[[str], None]
     keep: int = 2
+    circumstances: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check."""
@@ -83,6 +86,7 @@ class Checkpoints:
                 damaged.append((path, error.message))
                 continue
             self._check_identity(path, commit)
+            self._tell_circumstances(commit)
             for bad, problem in damaged:
                 self.report(f"{CODE}: {bad.name} is damaged ({problem}) Going on from {path.name} instead.")
             return Saved(commit.step, tensors, commit.state)
@@ -101,6 +105,7 @@ class Checkpoints:
         commit = Commit(
             step=step,
             identity=dict(self.identity),
+            circumstances=dict(self.circumstances),
             state=json.loads(canonical_json(dict(state))),  # what JSON would bend is refused now, not when it is read
             tensors_sha256=tensors_sha256(tensors),
         )
@@ -113,6 +118,16 @@ class Checkpoints:
     def clear(self) -> None:
         """Remove all commits, and the folder: the training's result is elsewhere by now."""
         remove_tree(self.folder)
+
+    def _tell_circumstances(self, commit: Commit) -> None:
+        """Say what is another now than when the commit was made, where the training goes on all the same."""
+        for name in sorted({*commit.circumstances, *self.circumstances}):
+            there, here = commit.circumstances.get(name, "unknown"), self.circumstances.get(name, "unknown")
+            if there != here:
+                self.report(
+                    f"The training goes on with another {name} ({here}) than it was begun with ({there}): its result "
+                    "will agree with that of an undisturbed one within rounding, not to the last bit."
+                )
 
     def _commits(self) -> list[Path]:
         """The commits' files, the oldest first."""

@@ -28,16 +28,24 @@ CHECKPOINT_SECONDS = 60.0
 SMALLEST_CHANCE = 1e-30  # of which a logarithm is taken
 
 
-def tune(task: Task, *, checkpoints: CheckpointStore, stop: Callable[[], bool], progress: Progress) -> Tuned:
+def tune(
+    task: Task,
+    *,
+    checkpoints: CheckpointStore,
+    stop: Callable[[], bool],
+    progress: Progress,
+    watch: Callable[[Epoch], None] | None = None,
+) -> Tuned:
     """Train from where `checkpoints` stand, until the schedule's end or until `stop()`.
 
-    `stop` is asked after every step and every batch of validation. A checkpoint is written after every epoch, about
-    once a minute, and when stopping; when it is written changes no number.
+    `watch` is called with each epoch as it ends. `stop` is asked after every step and every batch of validation. A
+    checkpoint is written after every epoch, about once a minute, and when stopping; when it is written changes no
+    number.
 
     Raises: `BadInput` diverged where the loss is no longer a number, `IntegrityProblem` where a frozen tensor changed
     or the checkpoint is of another training; what `checkpoints` and the sources raise.
     """
-    run = _Run(task, checkpoints, stop)
+    run = _Run(task, checkpoints, stop, watch)
     total = steps_per_epoch(task) * sum(phase.epochs for phase in task.schedule.phases)
     with progress.stage("Fine-tuning", total, "steps") as stage:
         stage.advance(run.standing.step)
@@ -85,11 +93,18 @@ def seconds_per_step(task: Task, n: int = 3) -> StepTimes:
 class _Run:
     """One fine-tuning under way."""
 
-    def __init__(self, task: Task, checkpoints: CheckpointStore, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        checkpoints: CheckpointStore,
+        stop: Callable[[], bool],
+        watch: Callable[[Epoch], None] | None,
+    ) -> None:
         prepare(choose(task.tuning.backend), task.threads)
         self.task = task
         self.checkpoints = checkpoints
         self.stop = stop
+        self.watch = watch
         self.phases = task.schedule.phases
         self.network: Network = make_network(task)
         self.standing = Standing()
@@ -199,11 +214,11 @@ class _Run:
                 if self.stop():
                     return None
         joined = np.concatenate(logits)
+        self._check_finite(float(np.abs(joined).max()))
         # As sure as it will be when it ships: smoothed labels make it shy, which says nothing of what it knows.
         chances = softmax(joined, temperature(joined, labels))
         own = chances[np.arange(len(labels)), labels]
         loss = float(-np.log(np.maximum(own, SMALLEST_CHANCE)).mean())
-        self._check_finite(loss)
         return loss, float((chances.argmax(axis=1) == labels).mean())
 
     def _end_epoch(self, loss: float | None, accuracy: float | None) -> None:
@@ -220,6 +235,8 @@ class _Run:
             validation_loss=loss,
             validation_accuracy=accuracy,
         )
+        if self.watch:
+            self.watch(epoch)
         self.standing = where = where.after_epoch(epoch)
         early = 0 < phase.patience <= where.stale and where.epoch < phase.epochs
         if early or where.epoch == phase.epochs:
