@@ -19,7 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -53,15 +53,24 @@ CASES = (
 )
 
 
-def rate(way: Way) -> float:
-    """Images a second in a process of its own: of the middle epoch after the first."""
+@dataclass(frozen=True)
+class Speed:
+    """Of the middle epoch after the first. Processor time tells how far a busy machine shaped the rate."""
+
+    rate: float  # images a second
+    work: float  # processor milliseconds an image, over all threads
+
+
+def measured(way: Way) -> Speed:
+    """One way's speed, in a process of its own."""
     words = [sys.executable, str(Path(__file__).with_name("epochs.py")), json.dumps(asdict(way))]
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{label(way)} ended with status {done.returncode}:\n{done.stderr[-3000:]}")
-    found = way.photos / middle(json.loads(done.stdout.splitlines()[-1]))
-    print(f"{label(way)}: {found:.1f} images/s", file=sys.stderr)
+    wall, work = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
+    found = Speed(rate=way.photos / middle(wall), work=1000 * middle(work) / way.photos)
+    print(f"{label(way)}: {found.rate:.1f} images/s, {found.work:.1f} ms of processor an image", file=sys.stderr)
     return found
 
 
@@ -97,11 +106,10 @@ def measure_speed(words: argparse.Namespace) -> list[str]:
         weights = random_weights(BACKBONE, SIDE_PIXELS, Path(folder))
         usual = Way("keras", "float32", None, 0.0, words.photos, words.batch, words.epochs, str(weights), folder)
         every = list(ways(usual, precisions))
-        rounds = [{way: rate(way) for way in every} for _ in range(words.rounds)]
+        rounds = [{way: measured(way) for way in every} for _ in range(words.rounds)]
     load = f", {os.getloadavg()[0]:.1f} processes running on average" if hasattr(os, "getloadavg") else ""
     print(f"{words.photos} photos in batches of {words.batch}, {words.rounds} rounds{load}\n")
-    rows = [{"what": label(way), "images/s": f"{middle([each[way] for each in rounds]):.1f}"} for way in every]
-    table(rows)
+    table([speed_row(way, rounds) for way in every])
     print()
     ratios = list(speed_ratios(usual, precisions, rounds))
     table(
@@ -111,44 +119,55 @@ def measure_speed(words: argparse.Namespace) -> list[str]:
                 "Keras fit from pixels": theirs,
                 "times as fast": f"{ratio:.1f}",
                 "goal": goal,
+                "times less processor time": f"{work:.1f}",
             }
-            for ours, theirs, ratio, goal in ratios
+            for ours, theirs, ratio, work, goal in ratios
         ]
     )
     print("".join(f"\n{break_even(usual, precision, precisions, rounds)}" for precision in precisions))
     return [
         f"{ours} from the store was {ratio:.1f} times as fast as {theirs} from pixels, not {goal}"
-        for ours, theirs, ratio, goal in ratios
+        for ours, theirs, ratio, _, goal in ratios
         if ratio < goal
     ]
 
 
+def speed_row(way: Way, rounds: Sequence[Mapping[Way, Speed]]) -> dict[str, object]:
+    """The middle of the rounds."""
+    return {
+        "what": label(way),
+        "images/s": f"{middle([each[way].rate for each in rounds]):.1f}",
+        "processor ms an image": f"{middle([each[way].work for each in rounds]):.1f}",
+    }
+
+
 def speed_ratios(
-    usual: Way, precisions: Sequence[str], rounds: Sequence[dict[Way, float]]
-) -> Iterator[tuple[str, str, float, float]]:
-    """Precision of Graft, of Keras, middle ratio of the rounds, and its goal: equal ones, then the defaults."""
-    for precision in precisions:
-        own = replace(usual, tool="graft", precision=precision)
-        found = middle([each[own] / faster(usual, precision, each) for each in rounds])
-        yield precision, precision, found, EQUAL_GOAL
-    own = replace(usual, tool="graft", precision=precisions[-1], averaging=AVERAGING)
-    found = middle([each[own] / faster(usual, "float32", each) for each in rounds])
-    yield precisions[-1], "float32", found, DEFAULT_GOAL
+    usual: Way, precisions: Sequence[str], rounds: Sequence[Mapping[Way, Speed]]
+) -> Iterator[tuple[str, str, float, float, float]]:
+    """Precision of Graft, of Keras, middle ratios of time and work, the goal: equal ones, then the defaults."""
+    pairs = [(each, each, 0.0, EQUAL_GOAL) for each in precisions]
+    for ours, theirs, averaging, goal in (*pairs, (precisions[-1], "float32", AVERAGING, DEFAULT_GOAL)):
+        own = replace(usual, tool="graft", precision=ours, averaging=averaging)
+        others = [faster(usual, theirs, each) for each in rounds]
+        time = middle([each[own].rate / other.rate for each, other in zip(rounds, others, strict=True)])
+        work = middle([other.work / each[own].work for each, other in zip(rounds, others, strict=True)])
+        yield ours, theirs, time, work, goal
 
 
-def faster(usual: Way, precision: str, rates: dict[Way, float]) -> float:
-    """Keras' rate with the better `jit_compile`."""
-    return max(rates[replace(usual, precision=precision, jit=jit)] for jit in (None, False))
+def faster(usual: Way, precision: str, speeds: Mapping[Way, Speed]) -> Speed:
+    """Keras with the better `jit_compile`."""
+    both = [speeds[replace(usual, precision=precision, jit=jit)] for jit in (None, False)]
+    return max(both, key=lambda speed: speed.rate)
 
 
-def break_even(usual: Way, precision: str, precisions: Sequence[str], rounds: Sequence[dict[Way, float]]) -> str:
+def break_even(usual: Way, precision: str, precisions: Sequence[str], rounds: Sequence[Mapping[Way, Speed]]) -> str:
     """After how many epochs filling the store has paid."""
     fill = replace(usual, tool="store", precision=precisions[-1])
     own = replace(usual, tool="graft", precision=precision)
     needed = []
     for each in rounds:
-        saved = 1 / faster(usual, precision, each) - 1 / each[own]  # seconds a photo and epoch
-        needed.append(VIEWS / each[fill] / saved if saved > 0 else float("inf"))
+        saved = 1 / faster(usual, precision, each).rate - 1 / each[own].rate  # seconds a photo and epoch
+        needed.append(VIEWS / each[fill].rate / saved if saved > 0 else float("inf"))
     return f"In {precision}, storing {VIEWS} views of each photo is made up for after {middle(needed):.1f} epochs."
 
 

@@ -27,6 +27,7 @@ CLASSES = 10
 VIEWS = 4
 RATE = 1e-4
 LABEL_SMOOTHING = 0.1
+Moment = tuple[float, float]  # seconds of the clock, and of the processor over all threads
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Watch:
     """A progress that remembers when each step ended."""
 
     def __init__(self) -> None:
-        self.moments: list[float] = []
+        self.moments: list[Moment] = []
 
     @contextmanager
     def stage(self, name: str, total: int | None, unit: str) -> Iterator["Watch"]:
@@ -60,7 +61,7 @@ class Watch:
 
     def advance(self, n: int = 1) -> None:
         """Remember the moment."""
-        self.moments += [time.perf_counter()] * n
+        self.moments += [now()] * n
 
     def note(self, text: str) -> None:
         """Nothing to show."""
@@ -76,8 +77,18 @@ class NoCheckpoints:
         """There is nothing."""
 
 
-def graft_seconds(way: Way) -> list[float]:
-    """Seconds of each epoch after the first, by Graft's own loop."""
+def now() -> Moment:
+    """This moment."""
+    return time.perf_counter(), time.process_time()
+
+
+def between(ends: list[Moment]) -> list[Moment]:
+    """What passed from each moment to the next."""
+    return [(end[0] - begin[0], end[1] - begin[1]) for begin, end in pairwise(ends)]
+
+
+def graft_epochs(way: Way) -> list[Moment]:
+    """Each epoch after the first, by Graft's own loop."""
     from graft.training.tuning.loop import tune
 
     watch = Watch()
@@ -85,8 +96,8 @@ def graft_seconds(way: Way) -> list[float]:
         task = graft_task(way, Path(scratch))
         tune(task, checkpoints=NoCheckpoints(), stop=lambda: False, progress=watch)
         task.train.close()
-    ends = watch.moments[-(-way.photos // way.batch_images) - 1 :: -(-way.photos // way.batch_images)]
-    return [end - begin for begin, end in pairwise(ends)]
+    steps = -(-way.photos // way.batch_images)
+    return between(watch.moments[steps - 1 :: steps])
 
 
 def graft_task(way: Way, scratch: Path):  # a Task, imported late
@@ -159,8 +170,8 @@ def stored(photos: int, record, scratch: Path) -> np.ndarray:  # a BackboneRecor
     return array
 
 
-def keras_seconds(way: Way) -> list[float]:
-    """Seconds of each epoch after the first, by Keras' `fit` from pixels."""
+def keras_epochs(way: Way) -> list[Moment]:
+    """Each epoch after the first, by Keras' `fit` from pixels."""
     import keras
 
     if way.precision == "bfloat16":
@@ -177,11 +188,11 @@ def keras_seconds(way: Way) -> list[float]:
     draw = np.random.default_rng(0)
     pixels = draw.standard_normal((way.photos, SIDE_PIXELS, SIDE_PIXELS, 3), np.float32) * 60
     targets = np.eye(CLASSES, dtype=np.float32)[labels(way.photos)]
-    ends: list[float] = []
-    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
+    ends: list[Moment] = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(now()))
     epochs = way.epochs + 1
     model.fit(pixels, targets, batch_size=way.batch_images, epochs=epochs, verbose=0, callbacks=[watch])
-    return [end - begin for begin, end in pairwise(ends)]
+    return between(ends)
 
 
 def keras_model():  # a keras.Model, imported late
@@ -197,8 +208,8 @@ def keras_model():  # a keras.Model, imported late
     return keras.Model(inputs, keras.layers.Dense(CLASSES, dtype="float32")(averages))
 
 
-def storing_seconds(way: Way) -> list[float]:
-    """Seconds of running all photos up to the cut on Graft's engine, again and again: a view of each."""
+def storing_epochs(way: Way) -> list[Moment]:
+    """All photos run up to the cut on Graft's engine, again and again: a view of each."""
     from graft.backbones.weights import resolve
     from graft.core import machine
     from graft.features.engines import open_engine, run_pixels
@@ -215,14 +226,12 @@ def storing_seconds(way: Way) -> list[float]:
     )
     shape = (way.photos, SIDE_PIXELS, SIDE_PIXELS, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    seconds = []
+    ends = []
     with open_engine(program, weights, threads=machine.threads(), cache=Path(way.cache)) as engine:
-        run_pixels(engine, pixels[: way.batch_images])
-        for _ in range(way.epochs):
-            began = time.perf_counter()
+        for _ in range(way.epochs + 2):
+            ends.append(now())
             run_pixels(engine, pixels)
-            seconds.append(time.perf_counter() - began)
-    return seconds
+    return between(ends)[1:]
 
 
 def labels(photos: int) -> np.ndarray:
@@ -231,17 +240,17 @@ def labels(photos: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Print the seconds of each epoch after the first, as JSON."""
+    """Print wall and processor seconds of each epoch after the first, as JSON."""
     from graft.core import machine
     from graft.training.tuning import backend
 
     way = Way(**json.loads(sys.argv[1]))
     if way.tool == "store":
-        seconds = storing_seconds(way)
+        epochs = storing_epochs(way)
     else:
         backend.prepare("tensorflow", machine.threads())
-        seconds = graft_seconds(way) if way.tool == "graft" else keras_seconds(way)
-    print(json.dumps(seconds))
+        epochs = graft_epochs(way) if way.tool == "graft" else keras_epochs(way)
+    print(json.dumps(epochs))
 
 
 if __name__ == "__main__":

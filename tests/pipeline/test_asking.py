@@ -156,6 +156,13 @@ def test_auto_without_time_is_the_probe_and_looks_for_no_backend(
     assert chosen == []
 
 
+@pytest.mark.parametrize("text", ["0", "0s", "0.0h"])
+def test_no_time_is_refused_where_fine_tuning_is_asked_for(text: str) -> None:
+    with pytest.raises(BadInput, match="--time-budget must be more than nothing"):
+        ask(recipe="finetune", time_budget=text)
+    assert ask(time_budget=text) == (None, "auto is the linear probe where the time budget is 0")
+
+
 def test_auto_without_validation_photos_is_the_probe() -> None:
     tuning, reason = ask("train", "test")
     assert tuning is None and "no validation photos" in reason

@@ -78,8 +78,8 @@ def audited(seen: dict[str, Any]) -> Iterator[None]:
 
 
 def numbers(head: Any) -> dict[str, Any]:
-    """A head as plain values: its taps, and what its kernel adds up to, as sure as it is measured to be."""
-    return {"taps": list(head.taps), "kernel": float(abs(head.kernel).sum() / head.temperature)}
+    """A head as plain values: its taps, and what its kernel adds up to."""
+    return {"taps": list(head.taps), "kernel": float(abs(head.kernel).sum())}
 
 
 def leak(work: Any, *rest: Any) -> Any:

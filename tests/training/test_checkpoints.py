@@ -290,13 +290,25 @@ def test_a_commit_of_a_newer_graft_is_told_apart_from_damage(tmp_path: Path) -> 
     assert saved is not None and saved.step == 2
 
 
+def test_another_processor_is_told_and_gone_on_with(tmp_path: Path) -> None:
+    told: list[str] = []
+    here = Checkpoints(tmp_path, IDENTITY, told.append, circumstances={"processor": "avx512_bf16"})
+    assert here.load() is None
+    here.save(3, {}, {})
+    assert here.load() is not None and told == []
+    there = Checkpoints(tmp_path, IDENTITY, told.append, circumstances={"processor": "avx2"})
+    saved = there.load()
+    assert saved is not None and saved.step == 3
+    assert len(told) == 1 and "avx2" in told[0] and "avx512_bf16" in told[0]
+
+
 def test_the_layout_stays_readable(tmp_path: Path) -> None:
     """A commit written by the first version that had them. Who changes the layout raises the schema's number."""
     content = Commit(step=2, identity={"plan": "p"}, state={"phase": 0}, tensors_sha256=tensors_sha256({}))
     text = (
-        '{\n "identity": {\n  "plan": "p"\n },\n "schema": "graft/checkpoint/1",\n "state": {\n  "phase": 0\n },\n'
+        '{\n "circumstances": {},\n "identity": {\n  "plan": "p"\n },\n "schema": "graft/checkpoint/1",\n "state": {\n  "phase": 0\n },\n'
         ' "step": 2,\n "tensors_sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",\n'
-        ' "~sha256": "d3f2f3a1d9361f95d727af301208bd317c34429cb0094c75ecb2fc982b55814d"\n}\n'
+        ' "~sha256": "db73407dab7c02b7295d52d6ef8741634a1729f759fb0628cad2cf3d51a21bbb"\n}\n'
     )
     assert to_sealed_json(content).decode() == text
     path_of(tmp_path, 2).write_bytes(encode_header({}, {"commit": text}))

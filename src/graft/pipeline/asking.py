@@ -28,6 +28,10 @@ def asked_tuning(options: TrainOptions, manifest: Manifest) -> tuple[Tuning | No
     if options.recipe == "probe":
         return None, "as asked"
     if options.recipe == "finetune":
+        if budget == 0:
+            raise BadInput(
+                f"With --recipe finetune --time-budget must be more than nothing, got {options.time_budget!r:.40}."
+            )
         return _tuning(options, budget, backend.choose(options.backend)), "as asked"
     if budget == 0:
         return None, "auto is the linear probe where the time budget is 0"

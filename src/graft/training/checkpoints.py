@@ -42,9 +42,10 @@ class Commit:
     SCHEMA: ClassVar[str] = "graft/checkpoint/1"
     step: Annotated[int, Ge(0)]
     identity: dict[str, str]  # of the training: a commit belongs to one only
-    circumstances: dict[str, str]  # that may change the last bits of a training that goes on under others
     state: dict[str, Any]  # what is no array, as plain JSON values
     tensors_sha256: str
+    # What may change the last bits of a training that goes on under others.
+    circumstances: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from graft.core.errors import BadInput
+from graft.core.quiet import without_native_remarks
 from graft.core.telemetry import without_telemetry
 from graft.training.tuning.records import Backend
 
@@ -61,12 +62,12 @@ def prepare(backend: Backend, threads: int) -> None:
     """
     if "keras" not in sys.modules:
         os.environ[VARIABLE] = backend
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its remarks on the processor are nobody's business
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what TensorFlow remarks on the processor helps nobody
     choose(backend)
     if backend == "jax":
         os.environ.setdefault("NPROC", str(threads))  # read by XLA when its thread pool is made
     try:
-        with without_telemetry():
+        with without_telemetry(), without_native_remarks():
             import keras  # noqa: F401
     except ImportError as error:
         raise BadInput(
