@@ -1,5 +1,6 @@
 """Fine-tuning after the probe: views → stored activations → training → honest comparison → the better one is kept."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -296,20 +297,22 @@ def _summary(
 
 
 def choose(comparison: Comparison, gains: np.ndarray, *, asked: bool) -> tuple[Literal["probe", "finetune"], str]:
-    """Which of the two to keep, and why: more right answers on the validation photos, or as many and surer ones.
+    """Which of the two to keep, and why: clearly more right answers on the validation photos, or clearly surer ones.
 
-    `gains` is by how much fine-tuning lowered each validation photo's log-loss. Where both are right equally often, the
-    loss must fall by more than its standard error: the probe was fitted on more photos and is the simpler one.
+    `gains` is by how much fine-tuning lowered each validation photo's log-loss. The best of many epochs was chosen on
+    the same photos, so being ahead by chance must not count: more right answers must be more by a standard error, the
+    square root of the number of photos on which just one is right, and a lower loss by two.
     """
     if asked:
         return "finetune", "fine-tuning was asked for"
     ahead = comparison.only_second_right - comparison.only_first_right
-    photos = f"{comparison.n} validation photos"
-    if ahead > 0:
-        return "finetune", f"fine-tuning was right on {ahead} more of {photos}"
+    photos = f"of {comparison.n} validation photos"
     if ahead < 0:
-        return "probe", f"fine-tuning was right on {-ahead} fewer of {photos}"
-    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
-    if float(gains.mean()) > error:
-        return "finetune", f"both were right on as many of {photos}, and fine-tuning was surer of what is right"
-    return "probe", f"both were right on as many of {photos}: the simpler one is kept"
+        return "probe", f"fine-tuning was right on {-ahead} fewer {photos}"
+    if ahead > math.sqrt(comparison.only_first_right + comparison.only_second_right):
+        return "finetune", f"fine-tuning was right on {ahead} more {photos}"
+    told = f"right on {ahead} more {photos}" if ahead else f"right on as many {photos}"
+    error = float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else math.inf
+    if float(gains.mean()) > 2 * error:
+        return "finetune", f"fine-tuning was {told}, and surer of what is right"
+    return "probe", f"fine-tuning was {told}, which may be chance: the simpler one is kept"
