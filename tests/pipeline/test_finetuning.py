@@ -133,7 +133,7 @@ def others(noisy: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         job("unseen", noisy, place / "unseen", split="80/0/20"),
         job("unseen auto", noisy, place / "unseen auto", split="80/0/20", recipe="auto", time_budget="1h"),
         job("diverged", noisy, place / "diverged", optimizer="sgd", learning_rate=10.0, epochs=30),
-        job("budget", noisy, place / "budget", epochs=None, views=None, time_budget="25s"),
+        job("budget", noisy, place / "budget", epochs=None, views=None, time_budget="1s"),
         job("auto budget", noisy, place / "auto budget", recipe="auto", epochs=None, time_budget="1s"),
         bare(noisy, place / "bare"),
         {"name": "bare followed", "options": follow_bare},

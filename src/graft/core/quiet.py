@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 STANDARD_ERROR = 2
@@ -27,7 +28,7 @@ def without_native_remarks() -> Iterator[None]:
     except (OSError, ValueError):  # it was closed
         yield
         return
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), STANDARD_ERROR)
     try:
         if _writes_to_descriptor(shown):
