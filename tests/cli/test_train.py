@@ -90,7 +90,7 @@ def test_every_word_is_typed_here() -> None:
         (["--epochs", "many"], "many"),
         (["--views", "1001"], "1000"),
         (["--batch", "0"], "1"),
-        (["--freeze-level", "0"], "1"),
+        (["--freeze-level", "-1"], "0"),
         (["--unfreeze-last", "-1"], "1"),
         (["--learning-rate", "0"], "0"),
         (["--label-smoothing", "1"], "0.99"),

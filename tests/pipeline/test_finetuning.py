@@ -332,17 +332,22 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("before", "after", "gains", "kept", "why"),
         [
-            ("1100", "1110", (0, 0, 0, 0), "finetune", "right on 1 more of 4"),
+            ("1100", "1111", (0, 0, 0, 0), "finetune", "right on 2 more of 4"),
+            ("1100", "1110", (0, 0, 0, 0), "probe", "right on 1 more of 4 validation photos, which may be chance"),
+            ("1100", "1110", (0.5, 0.5, 0.5, 0.4), "finetune", "right on 1 more of 4 validation photos, and surer"),
+            ("11000000", "00111000", (0,) * 8, "probe", "right on 1 more of 8 validation photos, which may be chance"),
+            ("00000000", "11110000", (-9,) * 8, "finetune", "right on 4 more of 8"),
             ("1100", "1000", (9, 9, 9, 9), "probe", "right on 1 fewer of 4"),
             ("1100", "0011", (0, 0, 0, 0), "probe", "the simpler one is kept"),
-            ("1100", "1100", (0.5, 0.5, 0.5, 0.4), "finetune", "surer of what is right"),
+            ("1100", "1100", (0.5, 0.5, 0.5, 0.4), "finetune", "right on as many of 4 validation photos, and surer"),
+            ("1100", "1100", (0.9, 0.1, 0.1, 0.1), "probe", "the simpler one is kept"),
             ("1100", "1100", (5, -1, -1, -1), "probe", "the simpler one is kept"),
             ("1100", "1100", (-0.5, -0.5, -0.5, -0.4), "probe", "the simpler one is kept"),
             ("1100", "1100", (0, 0, 0, 0), "probe", "the simpler one is kept"),
             ("1", "1", (5,), "probe", "the simpler one is kept"),
         ],
     )
-    def test_more_right_answers_or_as_many_and_surer(
+    def test_clearly_more_right_answers_or_clearly_surer_ones(
         self, before: str, after: str, gains: tuple[float, ...], kept: str, why: str
     ) -> None:
         compared = compare(np.ones(len(before), int), digits(before), digits(after))
@@ -353,7 +358,7 @@ class TestChoice:
 
     def test_sabotage_the_two_exchanged(self) -> None:
         """The first is the probe, the second is fine-tuned; exchanged, the other one would be kept."""
-        probe, tuned = digits("1100"), digits("1110")
+        probe, tuned = digits("1100"), digits("1111")
         right = compare(np.ones(4, int), probe, tuned)
         wrong = compare(np.ones(4, int), tuned, probe)
         assert choose(right, np.zeros(4), asked=False)[0] != choose(wrong, np.zeros(4), asked=False)[0]

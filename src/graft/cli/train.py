@@ -100,7 +100,7 @@ def _add_freezing(words: Parser) -> None:
         "--unfreeze-last", metavar="N", type=whole_number(1), help="the last N layers of the network, poolings counted"
     )
     freezing.add_argument(
-        "--freeze-level", metavar="N", type=whole_number(1), help="what lies above the Nth feature-map level"
+        "--freeze-level", metavar="N", type=whole_number(0), help="what lies above the Nth feature-map level"
     )
     freezing.add_argument("--unfreeze", metavar="WHAT", type=one_of("all", "none"), help="all layers, or none")
 

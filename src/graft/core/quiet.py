@@ -5,7 +5,6 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TextIO
 
 STANDARD_ERROR = 2
@@ -28,8 +27,9 @@ def without_native_remarks() -> Iterator[None]:
     except (OSError, ValueError):  # it was closed
         yield
         return
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), STANDARD_ERROR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, STANDARD_ERROR)
+    os.close(nowhere)
     try:
         if _writes_to_descriptor(shown):
             sys.stderr = io.TextIOWrapper(

@@ -2,15 +2,16 @@
 
 import os
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from graft.backbones.freezing import Freeze
 from graft.core.errors import BadInput
 from graft.data.augmentation.presets import DEFAULT, parse
 from graft.data.records import Manifest
 from graft.pipeline.options import RuleOptions, TrainOptions, TuningOptions
+from graft.training.records import Plan
 from graft.training.tuning import backend
-from graft.training.tuning.records import Backend, Tuning
+from graft.training.tuning.records import Tuning
 
 BUDGET_VARIABLE = "GRAFT_TIME_BUDGET"
 DEFAULT_BUDGET = "5m"  # of --recipe auto: what people wait for without going away
@@ -23,16 +24,16 @@ def asked_tuning(options: TrainOptions, manifest: Manifest) -> tuple[Tuning | No
 
     Raises: `BadInput` for words that exclude each other, extra_missing where `--recipe finetune` finds no backend.
     """
-    _check_words(options)
-    budget = _budget(options)
     if options.recipe == "probe":
+        _check_none(options, "With --recipe probe nothing must be said about fine-tuning", "Use another recipe.")
         return None, "as asked"
+    budget, undecided = _budget(options), _tuning(options)
     if options.recipe == "finetune":
         if budget == 0:
             raise BadInput(
                 f"With --recipe finetune --time-budget must be more than nothing, got {options.time_budget!r:.40}."
             )
-        return _tuning(options, budget, backend.choose(options.backend)), "as asked"
+        return replace(undecided, backend=backend.choose(options.backend), time_budget_seconds=budget), "as asked"
     if budget == 0:
         return None, "auto is the linear probe where the time budget is 0"
     if not any(photo.split == "validation" for photo in manifest.photos):
@@ -44,7 +45,17 @@ def asked_tuning(options: TrainOptions, manifest: Manifest) -> tuple[Tuning | No
             raise
         return None, f"auto is the linear probe where nothing can fine-tune: {problem.message} {problem.hint}"
     reason = "auto: the linear probe first, then fine-tuning, and the better of both is kept"
-    return _tuning(options, budget, chosen), reason
+    return replace(undecided, backend=chosen, time_budget_seconds=budget), reason
+
+
+def check_followed(options: TrainOptions, given: Plan) -> None:
+    """Refuse words that a plan to follow has already said: `BadInput`, naming them."""
+    _check_none(options, "With --config nothing must be said about fine-tuning", "The plan says all of it.")
+    if options.recipe not in ("auto", given.recipe):
+        raise BadInput(
+            f"The recipe must be that of the plan to follow, {given.recipe}, got {options.recipe}.",
+            hint="Leave --recipe out.",
+        )
 
 
 def freeze_words(options: TuningOptions) -> Freeze:
@@ -77,19 +88,13 @@ def seconds_of(text: str, name: str) -> float:
     return seconds
 
 
-def _check_words(options: TrainOptions) -> None:
-    """Refuse words about fine-tuning where none will be done."""
-    if options.recipe != "probe":
-        return
+def _check_none(options: TrainOptions, rule: str, hint: str) -> None:
     defaults = TuningOptions()
     words_of_tuning = [field.name for field in fields(TuningOptions) if not hasattr(RuleOptions, field.name)]
     names = [name for name in words_of_tuning if getattr(options, name) != getattr(defaults, name)]
     if names:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in names)
-        raise BadInput(
-            f"With --recipe probe nothing must be said about fine-tuning, got {words}.",
-            hint="Use --recipe finetune, or auto.",
-        )
+        raise BadInput(f"{rule}, got {words}.", hint=hint)
 
 
 def _budget(options: TrainOptions) -> float | None:
@@ -101,7 +106,8 @@ def _budget(options: TrainOptions) -> float | None:
     return seconds_of(os.environ.get(BUDGET_VARIABLE, "").strip() or DEFAULT_BUDGET, BUDGET_VARIABLE)
 
 
-def _tuning(options: TrainOptions, budget: float | None, chosen: Backend) -> Tuning:
+def _tuning(options: TrainOptions) -> Tuning:
+    """All but backend and budget; `BadInput` for words that say nothing, or two things."""
     return Tuning(
         freeze=freeze_words(options),
         head=options.head,
@@ -117,6 +123,4 @@ def _tuning(options: TrainOptions, budget: float | None, chosen: Backend) -> Tun
         dropout=options.dropout,
         precision=options.train_precision,
         storing=options.store,
-        backend=chosen,
-        time_budget_seconds=budget,
     )

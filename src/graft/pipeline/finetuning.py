@@ -64,7 +64,7 @@ def tuned_already(run: Run, plan: Plan) -> bool:
     What a training killed at its very end left of its checkpoints is removed then.
     """
     try:
-        if plan.tuning is None or plan.schedule is None or not run.read(TuningSummary).finished:
+        if plan.tuning is None or not run.read(TuningSummary).finished:
             return False
         bundle, tensors = read_bundle(run.bundle)
     except GraftError:
@@ -184,8 +184,9 @@ def _finish(work: Work, probed: Probed, tuned: Tuned, events: list[str]) -> None
     if tuned.best_epoch == 0:
         run.write(_no_epochs("stopped before its first epoch had ended", finished=False, events=events))
         return
-    answers = _answers(work, tuned)
-    candidate = _measured(work, probed, answers)
+    with work.clock.stage("evaluate"):
+        answers = _answers(work, tuned)
+        candidate = _measured(work, probed, answers)
     summary = _summary(work, probed, tuned, answers, candidate, events)
     kept = candidate if summary.kept == "finetune" else probed.candidate
     plan = replace(kept.resolved, plan=work.resolved.plan)

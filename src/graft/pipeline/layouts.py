@@ -117,7 +117,8 @@ def _start(work: Work, probed: Probed, tuning: Tuning, *, trains: bool) -> Linea
     unread = taps[taps.index(head.taps[-1]) + 1 :]
     if not (trains and unread):
         return head
-    table = TapTable(probed.activations.values, taps)
+    readable = np.array([photo.split != "test" for photo in work.intake.manifest.photos])
+    table = TapTable(probed.activations.values, taps, readable)
     scaler = tap_scaler(table, len(taps) - len(unread), len(taps), rows_of(work.intake.manifest, "train"))
     silent = np.zeros((len(scaler.mean), head.kernel.shape[1]), np.float32)
     return replace(

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graft.core import machine
+from graft.core.errors import GraftError
+from graft.core.hashing import sha256_file
 from graft.core.progress import Progress
+from graft.evaluation.records import Evaluation
 from graft.features.records import Activations
 from graft.pipeline.bundling import write_classifier
 from graft.pipeline.clock import Clock
@@ -42,6 +45,14 @@ def leave(work: Work, kept: Candidate, activations: Activations, events: Sequenc
         run.write_arrays("predictions", {"rows": kept.scored.rows, "probabilities": kept.scored.probabilities})
         write_thumbnails(run, work.intake, kept.scored, work.progress)
     run.write(_made(work, activations, events))
+
+
+def is_whole(run: Run) -> bool:
+    """Whether the run holds a classifier with all that belongs to it, which a training under way need not replace."""
+    try:
+        return run.has(Made) and run.read(Evaluation).bundle_hash == sha256_file(run.bundle)
+    except (GraftError, OSError):
+        return False
 
 
 def _made(work: Work, activations: Activations, events: Sequence[str]) -> Made:

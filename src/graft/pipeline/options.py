@@ -36,7 +36,7 @@ class TuningOptions(RuleOptions):
 
     freeze: Literal["auto"] | None = None  # from the depth profile
     freeze_until: str | None = None  # the first layer that is trained
-    freeze_level: Annotated[int, Interval(ge=1, le=9)] | None = None  # the feature-map level after which layers are
+    freeze_level: Annotated[int, Interval(ge=0, le=9)] | None = None  # the feature-map level after which layers are
     unfreeze_last: Annotated[int, Ge(1)] | None = None  # layers of the backbone
     unfreeze: Literal["all", "none"] | None = None
     head: Literal["probe", "trained"] = "probe"

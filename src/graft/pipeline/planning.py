@@ -13,7 +13,7 @@ from graft.core.version import __version__
 from graft.data.records import Manifest
 from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
-from graft.pipeline.asking import asked_tuning
+from graft.pipeline.asking import asked_tuning, check_followed
 from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.run import shortened
@@ -35,6 +35,7 @@ def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None =
     chosen = choose_backbone(options.backbone, options.weights, given=given, ranking=ranking)
     plan = make_plan(options, manifest, chosen, threads=given.threads if given else machine.threads())
     if given:
+        check_followed(options, given)
         # The bundle quotes the hash of its plan: told in other words it would be another one.
         told = replace(plan, recipe=given.recipe, recipe_reason=given.recipe_reason)
         plan = replace(told, tuning=given.tuning, schedule=given.schedule)

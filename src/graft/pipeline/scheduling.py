@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from graft.core import machine
+from graft.core.errors import IntegrityProblem
 from graft.data.stream import PhotoReader, stream_views
 from graft.features.engines import run_pixels
 from graft.features.extraction import opened_engine
@@ -37,8 +38,14 @@ def schedule_for(work: Work, probed: Probed) -> tuple[Layout, Schedule] | str:
     """Where to cut and what to do: as the plan decided before, or decided now; or why nothing is to be done."""
     earlier = work.resolved.plan.schedule
     if earlier is not None:
-        layout = next(each for each in layouts(work, probed) if each.freezing.trained == earlier.trained)
-        return layout.cut_at(earlier.cut), earlier
+        for layout in layouts(work, probed):
+            if layout.freezing.trained == earlier.trained:
+                return layout.cut_at(earlier.cut), earlier
+        raise IntegrityProblem(
+            f"The plan's schedule must fit its network, got training from {earlier.trained[:1]} up.",
+            hint="Train into another folder, or without --config.",
+            code="record_invalid",
+        )
     tuning = asked(work)
     budget = tuning.time_budget_seconds
     if budget is None or (tuning.epochs and (tuning.views or tuning.storing == "never")):

@@ -19,7 +19,7 @@ from graft.features.records import Activations
 from graft.pipeline.clock import Clock
 from graft.pipeline.finetuning import finetune, tuned_already, tuning_values
 from graft.pipeline.intake import Intake, earlier_splits, read_data
-from graft.pipeline.leaving import Work, leave
+from graft.pipeline.leaving import Work, is_whole, leave
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, follow, program_of, read_plan, resolve_plan
 from graft.pipeline.reporting import next_commands, write_report
@@ -95,13 +95,13 @@ def _train(work: Work, lock: Lock) -> None:
     with clock.stage("evaluate"):
         probe = _judge(intake.manifest, activations, result, resolved)
     lock.check()
-    tuning = resolved.plan.tuning
-    if tuning is None or not run.bundle.exists():
+    if resolved.plan.tuning is None:
         leave(work, probe, activations)
-    if tuning is not None:
-        if work.options.recipe == "auto":
-            write_report(run)
-        finetune(work, Probed(result, probe, activations), lock)
+        return
+    if not is_whole(run):
+        leave(work, probe, activations)
+        write_report(run)
+    finetune(work, Probed(result, probe, activations), lock)
 
 
 def _result(run: Run, manifest: Manifest, clock: Clock, text: str) -> TrainResult:
