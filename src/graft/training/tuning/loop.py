@@ -98,7 +98,7 @@ class _Run:
         task: Task,
         checkpoints: CheckpointStore,
         stop: Callable[[], bool],
-        watch: Callable[[Epoch], None] | None,
+        watch: Callable[[Epoch], None] | None = None,
     ) -> None:
         prepare(choose(task.tuning.backend), task.threads)
         self.task = task

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from graft.training.tuning.batches import Batch
+from graft.training.tuning.convolution import quicken
 from graft.training.tuning.network import Network
 from graft.training.tuning.steps import Trained, advanced, outcome
 
@@ -16,6 +17,9 @@ class TensorFlowSteps:
     def __init__(self, network: Network, trained: Trained) -> None:
         import tensorflow
 
+        for layer in network.backbone.layers:
+            if layer.trainable:
+                quicken(layer)
         self._tensor = tensorflow.convert_to_tensor
         self._train = tensorflow.function(_train(network, trained))
         self._forward = tensorflow.function(lambda arrays: network.logits(network.below(arrays)))
