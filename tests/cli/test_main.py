@@ -138,7 +138,7 @@ def test_memory_is_a_resource(failing, capsys):
 def test_interruption(failing, capsys):
     failing(KeyboardInterrupt())
     assert main(["report", "run"]) == 130
-    assert capsys.readouterr().err == "Interrupted. Run the same command again: photos already read are kept.\n"
+    assert capsys.readouterr().err == "Interrupted. The same command goes on from here: what was computed is kept.\n"
     assert main(["report", "run", "--quiet"]) == 130
     assert capsys.readouterr().err == ""
 

@@ -125,7 +125,7 @@ def test_a_training_is_stopped_and_continued(number: int, status: int, tmp_path:
     _, told = process.communicate(timeout=SECONDS_TO_END * 6)  # a busy machine; what is promised is less
     assert (process.returncode, told) == (
         status,
-        "Interrupted. Run the same command again: photos already read are kept.\n",
+        "Interrupted. The same command goes on from here: what was computed is kept.\n",
     )
     assert not list(run.glob(STRAY_PATTERN)) and not list(cache.glob("scratch/*"))
     again = begin(photos, run, cache)

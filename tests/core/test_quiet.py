@@ -26,6 +26,7 @@ def test_only_python_is_heard_while_a_library_is_loaded() -> None:
 
 def test_without_a_standard_error_nothing_breaks() -> None:
     script = "import os, sys\nfrom graft.core.quiet import without_native_remarks\nos.close(2)\n"
-    script += "with without_native_remarks():\n    print(1)\nsys.stderr = None\nwith without_native_remarks():\n    print(2)\n"
+    script += "with without_native_remarks():\n    print(1)\n"
+    script += "sys.stderr = None\nwith without_native_remarks():\n    print(2)\n"
     ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
     assert ended.stdout.split() == ["1", "2"]

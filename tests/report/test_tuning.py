@@ -118,11 +118,20 @@ def test_a_training_that_was_stopped_says_how_to_go_on(tuned: ReportData) -> Non
     assert "Stopped after 5 of 12 epochs; the same command goes on from there. Best: epoch 5." in shown(
         replace(tuned, tuning=summary)
     )
-    nothing = make_tuning(epochs=(), best_epoch=0, finished=False, comparison=None, kept="probe", reason="")
+    why = "stopped before its first epoch had ended"
+    nothing = make_tuning(epochs=(), best_epoch=0, finished=False, comparison=None, kept="probe", reason=why)
     data = replace(tuned, tuning=nothing)
     assert "stopped before its first epoch had ended. The linear probe was kept." in shown(data)
     assert read(render_html(data)).all("section", id="tuning")[0].all("svg") == []
     assert "stopped before its first epoch had ended" in summary_text(data, report="r", bundle="b")
+
+
+def test_a_fine_tuning_that_was_left_out_says_why(tuned: ReportData) -> None:
+    why = "left out, for the probe was right on all 138 validation photos"
+    summary = make_tuning(epochs=(), best_epoch=0, comparison=None, kept="probe", reason=why)
+    data = replace(tuned, tuning=summary)
+    assert f"Fine-tuning was {why}. The linear probe was kept." in shown(data)
+    assert why in summary_text(data, report="r", bundle="b")
 
 
 def test_early_stopping_is_told(tuned: ReportData) -> None:

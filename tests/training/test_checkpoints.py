@@ -306,7 +306,8 @@ def test_the_layout_stays_readable(tmp_path: Path) -> None:
     """A commit written by the first version that had them. Who changes the layout raises the schema's number."""
     content = Commit(step=2, identity={"plan": "p"}, state={"phase": 0}, tensors_sha256=tensors_sha256({}))
     text = (
-        '{\n "circumstances": {},\n "identity": {\n  "plan": "p"\n },\n "schema": "graft/checkpoint/1",\n "state": {\n  "phase": 0\n },\n'
+        '{\n "circumstances": {},\n'
+        ' "identity": {\n  "plan": "p"\n },\n "schema": "graft/checkpoint/1",\n "state": {\n  "phase": 0\n },\n'
         ' "step": 2,\n "tensors_sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",\n'
         ' "~sha256": "db73407dab7c02b7295d52d6ef8741634a1729f759fb0628cad2cf3d51a21bbb"\n}\n'
     )

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse ends so after --help
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt as stop:
-        console.note("Interrupted. Run the same command again: photos already read are kept.")
+        console.note("Interrupted. The same command goes on from here: what was computed is kept.")
         return stop.status if isinstance(stop, Stopped) else STATUS_INTERRUPTED
     except BrokenPipeError:
         silence_stdout()

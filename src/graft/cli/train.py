@@ -22,7 +22,17 @@ FIELDS = (
     *("data", "output", "recipe", "backbone", "weights", "image_size", "seed", "split"),
     *("precision", "engine", "on_bad", "binary_head", "split_from", "duplicates", "config"),
     *("freeze", "freeze_until", "freeze_level", "unfreeze_last", "unfreeze", "head", "augment", "views", "epochs"),
-    *("batch", "optimizer", "learning_rate", "label_smoothing", "mixup", "averaging", "dropout", "train_precision"),
+    *(
+        "batch",
+        "optimizer",
+        "learning_rate",
+        "layer_decay",
+        "label_smoothing",
+        "mixup",
+        "averaging",
+        "dropout",
+        "train_precision",
+    ),
     *("store", "backend", "time_budget", "tensorboard"),
     *RULES,
 )
@@ -126,6 +136,9 @@ def _add_tuning(words: Parser) -> None:
     often.add_argument("--batch", metavar="N", type=whole_number(1, 4096), help="photos a step (default: 32 or 16)")
     often.add_argument("--optimizer", metavar="NAME", type=one_of(*OPTIMIZERS), help=", ".join(OPTIMIZERS))
     often.add_argument("--learning-rate", metavar="X", type=number(1e-9, 10), help="of the head, at its highest")
+    often.add_argument(
+        "--layer-decay", metavar="X", type=number(0.01, 1), help="of that rate, block by block downwards (default: 0.9)"
+    )
     often.add_argument(
         "--head", metavar="NAME", type=one_of(*HEADS), help="probe (default): begins as the probe; trained: from zero"
     )

@@ -117,6 +117,7 @@ def _tuning(options: TrainOptions) -> Tuning:
         batch_images=options.batch,
         optimizer=options.optimizer,
         rate=options.learning_rate,
+        layer_decay=options.layer_decay,
         label_smoothing=options.label_smoothing,
         mixup=options.mixup,
         averaging=options.averaging,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -102,13 +102,15 @@ def finetune(work: Work, probed: Probed, lock: Lock) -> None:
         circumstances={"processor": " ".join(machine.cpu_features())},
     )
     with cooperative() as stop:
-        with work.clock.stage("fine-tuning"), _watched(work.options.tensorboard) as watch:
+        with work.clock.stage("fine-tuning"), _watched(work.options.tensorboard) as watch, _opened(task):
             tuned = tune(task, checkpoints=checkpoints, stop=stop, progress=work.progress, watch=watch)
         lock.check()
         if not (tuned.stopped and stop.signal == SIGTERM):  # who sends that wants it soon: the checkpoint is enough
             _finish(work, probed, tuned, events)
             if not tuned.stopped:
                 checkpoints.clear()
+    if stop():
+        work.progress.say(f"Stopped. What is best so far is kept: {work.run.bundle}")
     stop.check()
 
 
@@ -120,6 +122,13 @@ def _watched(folder: str | None) -> Iterator[Callable[[Epoch], None]]:
         return
     with TensorBoardWriter(Path(folder)) as writer:
         yield writer.epoch
+
+
+@contextmanager
+def _opened(task: Task) -> Iterator[None]:
+    """Give the sources' threads and files back when training ends, however it does."""
+    with closing(task.train), closing(task.validation) if task.validation else nullcontext():
+        yield
 
 
 def _nothing_to_gain(work: Work, probed: Probed) -> str:

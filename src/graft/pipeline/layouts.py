@@ -32,7 +32,7 @@ SMALL_PHOTOS: Final = 256  # up to which the small batch is taken
 # The largest, for photos that are unlike those of the backbone; see `_rate`.
 RATES: Final[dict[OptimizerName, float]] = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2, "rmsprop": 1e-4}
 GENTLEST: Final = 0.1  # of that rate, for photos that are like those of the backbone
-LAYER_DECAY: Final = 1.0
+WEIGHT_DECAY: Final = 4e-3  # AdamW's in Keras
 ON_DISK: Final = 2  # times that stored views lie on the disk: in the store, and joined for the training
 FREE_SHARE: Final = 0.5  # of the free disk that they may take
 # Layers that gain nothing from bfloat16 while training on a CPU: their work is moving numbers, not multiplying them.
@@ -158,7 +158,8 @@ def draft(work: Work, probed: Probed, layout: Layout, *, epochs: int, views: int
         epochs=epochs,
         optimizer=tuning.optimizer,
         rate=tuning.rate or _rate(tuning.optimizer, probed),
-        layer_decay=LAYER_DECAY,
+        layer_decay=tuning.layer_decay,
+        weight_decay=WEIGHT_DECAY if tuning.optimizer == "adamw" else 0.0,
         warmup_epochs=min(1.0, epochs / 4),
         patience=max(4, epochs // 2),
     )

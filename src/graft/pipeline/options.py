@@ -46,6 +46,7 @@ class TuningOptions(RuleOptions):
     batch: Annotated[int, Interval(ge=1, le=4096)] | None = None
     optimizer: OptimizerName = "adam"
     learning_rate: Annotated[float, Interval(gt=0, le=10)] | None = None
+    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 0.9
     label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.1
     mixup: Annotated[float, Interval(ge=0, le=10)] = 0.0
     averaging: Annotated[float, Interval(ge=0, lt=1)] = 0.98

@@ -25,13 +25,13 @@ class PhaseRow:
 def verdict(summary: TuningSummary) -> str:
     """What was kept, in one sentence."""
     if not summary.epochs:
-        return "Fine-tuning was stopped before its first epoch had ended. The linear probe was kept."
+        return f"Fine-tuning was {summary.reason}. The linear probe was kept."
     return KEPT[summary.kept]
 
 
 def reason(summary: TuningSummary) -> str:
     """Why it was kept, as a sentence of its own."""
-    text = summary.reason.strip()
+    text = summary.reason.strip() if summary.epochs else ""  # without epochs the verdict says it
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!')) else '.'}" if text else ""
 
 

@@ -52,6 +52,7 @@ class Tuning:
     batch_images: Count | None = None
     optimizer: OptimizerName = "adam"
     rate: Annotated[float, Gt(0)] | None = None
+    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 0.9  # of the rate from each trained block to the one below
     label_smoothing: Share = 0.1
     mixup: Annotated[float, Ge(0)] = 0.0  # alpha of the beta distribution; 0: none
     averaging: Share = 0.98  # decay of the exponential moving average of the weights; 0: none
