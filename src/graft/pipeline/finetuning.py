@@ -46,6 +46,7 @@ from graft.training.tuning.task import Task, Tuned
 CHECKPOINTS: Final = "checkpoints"  # folder in the run while a training is under way
 HISTORY: Final = "history.csv"
 WRITER: Final = "tuned_weights"
+ONE_IN_TWENTY: Final = 1.645  # standard errors that a normal variable is above its mean so often
 
 
 @dataclass(frozen=True)
@@ -310,8 +311,9 @@ def choose(comparison: Comparison, gains: np.ndarray, *, asked: bool) -> tuple[L
     """Which of the two to keep, and why: clearly more right answers on the validation photos, or clearly surer ones.
 
     `gains` is by how much fine-tuning lowered each validation photo's log-loss. The best of many epochs was chosen on
-    the same photos, so being ahead by chance must not count: more right answers must be more by a standard error, the
-    square root of the number of photos on which just one is right, and a lower loss by two.
+    the same photos, so being ahead by chance must not count: it must be ahead by more right answers than chance gives
+    one time in twenty (their standard error is the root of the number of photos on which just one is right), or its
+    loss must be lower by two standard errors.
     """
     if asked:
         return "finetune", "fine-tuning was asked for"
@@ -319,7 +321,7 @@ def choose(comparison: Comparison, gains: np.ndarray, *, asked: bool) -> tuple[L
     photos = f"of {comparison.n} validation photos"
     if ahead < 0:
         return "probe", f"fine-tuning was right on {-ahead} fewer {photos}"
-    if ahead > math.sqrt(comparison.only_first_right + comparison.only_second_right):
+    if ahead > ONE_IN_TWENTY * math.sqrt(comparison.only_first_right + comparison.only_second_right):
         return "finetune", f"fine-tuning was right on {ahead} more {photos}"
     told = f"right on {ahead} more {photos}" if ahead else f"right on as many {photos}"
     error = float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else math.inf

@@ -95,7 +95,10 @@ class _Costs:
 
 
 def _within(work: Work, probed: Probed, budget: float) -> tuple[Layout, Schedule] | str:
-    """The most that the budget allows: fewer epochs and views first, then a higher cut; why not, where nothing fits."""
+    """The most that the budget allows: fewer epochs and views first, then a higher cut; why not, where nothing fits.
+
+    How long it will take is told, and not kept: the plan says what is done, on whatever machine.
+    """
     tuning = asked(work)
     candidates = list(layouts(work, probed))
     costs = _measure(work, probed, candidates[0])
@@ -107,13 +110,15 @@ def _within(work: Work, probed: Probed, budget: float) -> tuple[Layout, Schedule
             fitted, views, remark = _fitting(work, layout, tuning.views or rung_views)
             batch = draft(work, probed, fitted, epochs=1, views=1).batch_images
             seconds = costs.of(work, fitted, epochs, views, batch)
-            why = "; ".join(filter(None, (remark, f"about {duration(seconds)}, {told}")))
-            least = _told(work, probed, fitted, epochs, views, why, seconds)
             if seconds <= left:
-                return least
+                work.progress.say(f"Fine-tuning will take about {duration(seconds)}; {told}.")
+                why = "; ".join(filter(None, (remark, f"as the budget of {duration(budget)} allows")))
+                return _told(work, probed, fitted, epochs, views, why)
     if work.resolved.plan.recipe == "auto":
         return f"left out, for it would take about {duration(seconds)}, and {told}"
-    return least
+    work.progress.say(f"Mind: fine-tuning will take about {duration(seconds)}, but {told}.")
+    why = "; ".join(filter(None, (remark, f"the least there is, more than the budget of {duration(budget)} allows")))
+    return _told(work, probed, fitted, epochs, views, why)
 
 
 def _measure(work: Work, probed: Probed, layout: Layout) -> _Costs:
@@ -163,9 +168,7 @@ def _view_seconds(work: Work, layout: Layout) -> float:
         return (time.perf_counter() - began) / (2 * len(wanted))
 
 
-def _told(
-    work: Work, probed: Probed, layout: Layout, epochs: int, views: int, remark: str, seconds: float | None = None
-) -> tuple[Layout, Schedule]:
+def _told(work: Work, probed: Probed, layout: Layout, epochs: int, views: int, remark: str) -> tuple[Layout, Schedule]:
     """The schedule with its line for people."""
     schedule = draft(work, probed, layout, epochs=epochs, views=views)
     where = layout.freezing.first_trained or "nothing but the classifier"
@@ -174,7 +177,7 @@ def _told(
     stored = from_what if layout.cut else "from pixels, new views each epoch"
     reason = f"Training from {where} up, {stored}, {counted(epochs, 'epoch')}"
     line = f"{reason}: {remark}." if remark else f"{reason}."
-    return layout, replace(schedule, reason=line, expected_seconds=None if seconds is None else round(seconds, 1))
+    return layout, replace(schedule, reason=line)
 
 
 def _stretched(epochs: int, work: Work) -> int:

@@ -76,7 +76,6 @@ class Schedule:
     batch_images: Count
     precision: Precision  # the suffix computes in
     phases: Annotated[tuple[Phase, ...], Len(1)]
-    expected_seconds: float | None = None  # where a time budget asked for an estimate
     reason: str  # one line for people: cut, views, epochs, and what they follow from
 
 
