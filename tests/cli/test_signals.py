@@ -93,7 +93,7 @@ def test_other_threads_are_left_alone() -> None:
 def test_the_exit_status_says_which(number: int, status: int) -> None:
     ended = in_a_process(COMMAND, str(number))
     assert ended.returncode == status
-    assert ended.stderr.startswith("Interrupted. Run the same command again")
+    assert ended.stderr.startswith("Interrupted. The same command goes on")
 
 
 def begin(photos: Path, run: Path, cache: Path) -> "subprocess.Popen[str]":

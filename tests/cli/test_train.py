@@ -45,6 +45,7 @@ TYPED: dict[str, tuple[str, Any]] = {
     "head": ("trained", "trained"),
     "augment": ("classic,rotation=30", "classic,rotation=30"),
     "views": ("3", 3),
+    "layer_decay": ("0.8", 0.8),
     "epochs": ("30", 30),
     "batch": ("8", 8),
     "optimizer": ("sgd", "sgd"),

@@ -66,7 +66,7 @@ def test_sigterm_leaves_a_checkpoint_and_a_classifier(finished: TrainResult, tmp
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=SECONDS_TO_END)
     assert process.returncode == 143, told
-    assert "Interrupted. Run the same command again" in told
+    assert "Interrupted. The same command goes on" in told
     assert training.commits()
     assert (training.run / "classifier.graft").is_file()
     assert not list(training.run.rglob(STRAY_PATTERN))
@@ -81,7 +81,7 @@ def test_asked_to_end_and_begun_again(number: int, status: int, reference: Train
     process.send_signal(number)
     _, told = process.communicate(timeout=SECONDS_TO_END)
     assert process.returncode == status, told
-    assert "Interrupted. Run the same command again" in told
+    assert "Interrupted. The same command goes on" in told
     assert training.commits()
     training.finish()
     assert_same(training, reference)

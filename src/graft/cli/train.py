@@ -118,7 +118,10 @@ def _add_freezing(words: Parser) -> None:
 def _add_tuning(words: Parser) -> None:
     often = words.add_argument_group("fine-tuning: how", argument_default=SUPPRESS)
     often.add_argument(
-        "--time-budget", metavar="TIME", help="for the whole training, as 90s, 5m or 1h (default of auto: 5m)"
+        "--time-budget",
+        metavar="TIME",
+        help="for the whole training, as 90s, 5m or 1h (default of auto: 5m); decides "
+        "what --epochs, --views and --freeze leave open",
     )
     often.add_argument(
         "--augment",

@@ -14,7 +14,7 @@ import numpy as np
 from graft.backbones.weights import WeightsFile
 from graft.bundle.format import read_bundle
 from graft.core import machine
-from graft.core.errors import GraftError
+from graft.core.errors import BadInput, GraftError
 from graft.core.files import remove_tree, write_atomic
 from graft.core.interrupts import cooperative
 from graft.core.locks import Lock
@@ -29,6 +29,7 @@ from graft.features.store import Store
 from graft.pipeline.layouts import asked
 from graft.pipeline.leaving import Work, leave
 from graft.pipeline.planning import Resolved, program_of
+from graft.pipeline.reporting import write_report
 from graft.pipeline.run import Run
 from graft.pipeline.scheduling import schedule_for
 from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, measure, rows_of
@@ -104,13 +105,21 @@ def finetune(work: Work, probed: Probed, lock: Lock) -> None:
     )
     with cooperative() as stop:
         with work.clock.stage("fine-tuning"), _watched(work.options.tensorboard) as watch, _opened(task):
-            tuned = tune(task, checkpoints=checkpoints, stop=stop, progress=work.progress, watch=watch)
+            try:
+                tuned = tune(task, checkpoints=checkpoints, stop=stop, progress=work.progress, watch=watch)
+            except BadInput as problem:
+                if problem.code != "diverged" or work.resolved.plan.recipe != "auto":
+                    raise
+                work.run.write(_no_epochs(f"given up: {problem.message.rstrip('.')}", finished=True))
+                checkpoints.clear()
+                return
         lock.check()
         if not (tuned.stopped and stop.signal == SIGTERM):  # who sends that wants it soon: the checkpoint is enough
             _finish(work, probed, tuned, events)
             if not tuned.stopped:
                 checkpoints.clear()
     if stop():
+        write_report(work.run)
         work.progress.say(f"Stopped. What is best so far is kept: {work.run.bundle}")
     stop.check()
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from graft.backbones.freezing import Freeze, resolve
+from graft.backbones.layers import layer_table
 from graft.backbones.records import BackboneRecord
 from graft.backbones.weights import WeightsFile
 from graft.core import machine
@@ -43,7 +45,15 @@ def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None =
     else:
         tuning, reason = asked_tuning(options, manifest)
         plan = replace(plan, recipe=options.recipe, recipe_reason=reason, tuning=tuning)
+    if plan.tuning is not None:
+        _check_freezing(plan.tuning.freeze, chosen.record, plan)
     return Resolved(plan, chosen.record, chosen.weights)
+
+
+def _check_freezing(freeze: Freeze, record: BackboneRecord, plan: Plan) -> None:
+    """Refuse words about freezing that this network cannot follow before anything is written: `BadInput`."""
+    if freeze.kind not in ("auto", "all", "none"):
+        resolve(layer_table(record, plan.side_pixels, machine.cache_directory()), freeze)
 
 
 def make_plan(options: TrainOptions, manifest: Manifest, chosen: Chosen, *, threads: int) -> Plan:

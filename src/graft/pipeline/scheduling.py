@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from graft.backbones.freezing import lower_cuts
 from graft.core import machine
 from graft.core.errors import IntegrityProblem
 from graft.data.stream import PhotoReader, stream_views
@@ -62,10 +63,16 @@ def _unhurried(work: Work, probed: Probed, layout: Layout) -> tuple[Layout, Sche
 
 
 def _fitting(work: Work, layout: Layout, views: int) -> tuple[Layout, int, str]:
-    """The views that the disk has room for; from pixels where it has room for too few. And what there is to say."""
+    """The views that the disk has room for, or a lower cut that needs less of it; from pixels where all is too much.
+
+    And what there is to say.
+    """
     room = most_views(work, layout) if layout.cut else views
     if views <= room:
         return layout, views, ""
+    for lower in lower_cuts(layout.table, layout.freezing):
+        if views <= most_views(work, smaller := replace(layout, freezing=lower)):
+            return smaller, views, f"the free disk has no room for those at {' + '.join(layout.cut)}"
     if room >= LEAST_VIEWS or asked(work).storing == "always":
         return layout, max(1, room), f"the free disk has room for {counted(max(1, room), 'view')}"
     needed = byte_size(layout.view_bytes() * count_of(work, "train") * LEAST_VIEWS)

@@ -30,6 +30,7 @@ from graft.report.tensorboard import require_tensorboard
 from graft.training.probe import ProbeResult, train_probe
 from graft.training.records import Plan, ProbeSummary
 from graft.training.taps import TapTable
+from graft.training.tuning import backend
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def _train(work: Work, lock: Lock) -> None:
     run.write(resolved.plan)
     run.write(intake.manifest)
     run.write(inspect_manifest(intake.manifest))
+    if resolved.plan.tuning is not None and resolved.plan.engine == "keras":
+        backend.prepare(resolved.plan.tuning.backend, resolved.plan.threads)  # Keras chooses once, when it is loaded
     with clock.stage("features"):
         activations = read_taps(intake, resolved, work.scratch, work.progress)
     with clock.stage("head"):

@@ -25,7 +25,7 @@ VARIABLE = "KERAS_BACKEND"
 
 
 def choose(wanted: Backend | Literal["auto"]) -> Backend:
-    """The backend to compute with: `wanted`, or for "auto" the one that Keras runs on already, else an installed one.
+    """The backend to compute with: `wanted`, or for "auto" the one that Keras runs on or shall, else an installed one.
 
     JAX comes first where it sees a GPU, otherwise TensorFlow, then JAX, then torch. Nothing is set here; to see a GPU
     JAX is imported, but only where its GPU part is installed.
@@ -43,6 +43,9 @@ def choose(wanted: Backend | Literal["auto"]) -> Backend:
             hint=f"Start again with the environment variable {VARIABLE}={BACKENDS[0] if wanted == 'auto' else wanted}.",
         )
     installed = [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
+    asked = next((name for name in installed if name == os.environ.get(VARIABLE)), None)
+    if wanted == "auto" and asked:
+        return asked
     if wanted == "auto" and installed:
         return "jax" if "jax" in installed and _jax_sees_gpu() else installed[0]
     if wanted not in installed:

@@ -313,7 +313,7 @@ class _Run:
             raise BadInput(
                 f"The loss must stay a number, but in epoch {epoch} of {self._phase.name!r}, at a learning rate of up "
                 f"to {self._phase.rate:g}, it became {loss}.",
-                hint="Use a lower learning rate; what was reached before is kept.",
+                hint="Use a lower --learning-rate, in another folder; this one holds the classifier from before.",
                 code="diverged",
             )
 
