@@ -11,6 +11,8 @@ FULL := $(VENV)/.full-$(PLACE)
 INPUTS := pyproject.toml constraints.txt
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 JOBS ?= auto
+# What is installed beside the base to run the tests; jax and torch join the tests where they are named here.
+EXTRAS ?= finetune,parquet,tensorboard,dev
 
 .PHONY: help demo test test-slow check bench clean
 
@@ -55,7 +57,7 @@ $(BASE): $(INPUTS) $(RUN)
 
 $(FULL): $(INPUTS) $(RUN)
 	@echo 'Installing Graft with its tools into $(VENV) (once; a few minutes at most) …'
-	@$(PIP) --editable '.[finetune,parquet,tensorboard,dev]'
+	@$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $(BASE) $@
 
 # Versions that TensorFlow has wheels for come first; PYTHON=… names one and nothing else is tried.

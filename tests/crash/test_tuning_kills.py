@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from graft.core.files import STRAY_PATTERN
+from graft.core.hashing import sha256_file
 from graft.core.randomness import stream
 from graft.pipeline.train import TrainResult
 from tests.crash.faults import let_leases_pass
@@ -83,6 +84,10 @@ def test_asked_to_end_and_begun_again(number: int, status: int, reference: Train
     assert process.returncode == status, told
     assert "Interrupted. The same command goes on" in told
     assert training.commits()
+    if number == signal.SIGINT:  # the report speaks of the classifier that is there
+        report = json.loads((training.run / "report.json").read_text())
+        assert report["fine_tuning"]["finished"] is False
+        assert report["evaluation"]["bundle_hash"] == sha256_file(training.run / "classifier.graft")
     training.finish()
     assert_same(training, reference)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,14 @@ def test_the_summary_has_the_promised_shape(finished):
     low, high = summary["test"]["interval"]
     assert 0 <= low <= summary["test"]["accuracy"] <= high <= 1
     assert set(summary["seconds"]) >= {"total", "scan", "features", "head", "evaluate", "bundle", "report"}
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs a library to train with")
+def test_words_that_fit_no_layer_are_refused_before_anything_is_written(photos, tmp_path):
+    for words in ({"freeze_until": "block9_conv1"}, {"unfreeze_last": 999}, {"freeze_level": 9}):
+        with pytest.raises(BadInput):
+            run(photos, tmp_path / "run", recipe="finetune", **words)
+        assert not (tmp_path / "run").exists()
 
 
 def test_it_learns(finished):

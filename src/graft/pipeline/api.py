@@ -17,7 +17,8 @@ def train(
     data: str | Path,
     *,
     output: str | Path | None = None,
-    recipe: Literal["auto", "probe"] = "auto",
+    recipe: Literal["auto", "probe", "finetune"] = "auto",
+    time_budget: str | None = None,
     backbone: str = "auto",
     weights: str | Path | None = None,
     image_size: int | None = None,
@@ -33,11 +34,11 @@ def train(
 ) -> TrainResult:
     """Train a classifier on a folder of labelled photos, as `graft train` does; raises `GraftError`.
 
-    The result names the run's folder, the bundle and the report; its `summary` holds the scores. `split_from` is an
-    earlier run whose photos keep their splits; copies that share a split are those that look the same, or with
-    `duplicates="exact"` those of equal bytes. Photos above
-    `max_megapixels` (50) or `max_megabytes` (25), or with a side below `min_side` (8 pixels), are left out; `white` is
-    the sample of 16-bit photos that is white (65535; 4095 for data of 12 bits). The classifier keeps these rules.
+    `recipe="auto"` fits a probe, then fine-tunes within `time_budget` ("5m"; "0": not at all) where it can, and keeps
+    the better. The result names the run's folder, the bundle and the report; its `summary` holds the scores.
+    `split_from` is an earlier run whose photos keep their splits; with `duplicates="exact"` only copies of equal bytes
+    share one. Photos above `max_megapixels` (50) or `max_megabytes` (25), or with a side below `min_side` (8 pixels),
+    are left out; `white` is the sample of 16-bit photos that is white (65535). The classifier keeps these rules.
     """
     options = construct(
         TrainOptions,
@@ -55,6 +56,7 @@ def train(
         max_megabytes=max_megabytes,
         min_side=min_side,
         white=white,
+        time_budget=time_budget,
         command=f"graft.train({str(data)!r})",
     )
     return run_training(options, progress=make_progress(quiet=quiet))

@@ -14,7 +14,7 @@ from tests.training.tuning import engine_child
 ROOT = Path(__file__).resolve().parents[3]
 EACH_STEP = "check_resuming_at_each_step_changes_nothing"  # one network built for each step
 CHECKS = [name for name in dir(engine_child) if name.startswith("check_") and name != EACH_STEP]
-CORE = [  # on TensorFlow, each time; `make test-slow` runs all on each backend
+CORE = [  # each time, on each backend that is installed; `make test-slow` runs all
     "check_a_loss_that_is_no_number_stops_at_once",
     "check_equal_tasks_give_equal_bytes",
     "check_resuming_again_and_again_changes_nothing",
@@ -42,12 +42,10 @@ def run_checks(backend: str, names: list[str]) -> dict[str, str]:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def core() -> dict[str, str]:
+@pytest.fixture(scope="module", params=BACKENDS)
+def core(request: pytest.FixtureRequest) -> dict[str, str]:
     """What the core checks gave, in one process: loading a backend takes longer than most of them."""
-    if "tensorflow" not in INSTALLED:
-        pytest.skip("tensorflow is not installed")
-    return run_checks("tensorflow", CORE)
+    return run_checks(request.param, CORE)
 
 
 @pytest.fixture(scope="module")
