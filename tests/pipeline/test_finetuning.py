@@ -32,7 +32,7 @@ SECONDS_TO_END = 600
 FILES = {
     *("classifier.graft", "comparison.json", "evaluation.json", "inspection.json", "made.json", "manifest.json"),
     *("plan.json", "predictions.safetensors", "probe.json", "report.html", "report.json", "thumbnails.safetensors"),
-    *("tuning.json", "history.csv"),
+    *("tuning.json", "history.csv", "layers.txt"),
 }
 LABELS = ("checks", "plain", "stripes")
 slow = pytest.mark.slow

@@ -8,12 +8,19 @@ import pytest
 
 from graft.core.errors import BadInput
 from graft.report import tensorboard as tensorboard_module
-from graft.report.tensorboard import TensorBoardWriter, require_tensorboard, write_tensorboard
+from graft.report.tensorboard import TensorBoardWriter, require_tensorboard
+from graft.training.tuning.records import TuningSummary
 from tests.report.factory import make_epochs, make_tuning
 
 needs_tensorboard = pytest.mark.skipif(
     tensorboard_module.find_spec("tensorboard") is None, reason="needs the extra [tensorboard]"
 )
+
+
+def write_all(folder: Path, summary: TuningSummary) -> None:
+    with TensorBoardWriter(folder) as writer:
+        for row in summary.epochs:
+            writer.epoch(row)
 
 
 def clock() -> Iterator[float]:
@@ -44,7 +51,7 @@ def scalars(folder: Path) -> dict[tuple[str, int], float]:
 @needs_tensorboard
 def test_every_figure_stands_under_its_epoch(tmp_path: Path) -> None:
     summary = make_tuning()
-    write_tensorboard(tmp_path / "board", summary)
+    write_all(tmp_path / "board", summary)
     train, validation = scalars(tmp_path / "board" / "train"), scalars(tmp_path / "board" / "validation")
     assert len(train) == 3 * len(summary.epochs)
     assert len(validation) == 2 * len(summary.epochs)
@@ -67,7 +74,7 @@ def test_rows_are_there_while_training_goes_on(tmp_path: Path) -> None:
 
 @needs_tensorboard
 def test_without_validation_photos_there_is_no_such_curve(tmp_path: Path) -> None:
-    write_tensorboard(tmp_path, make_tuning(epochs=make_epochs(validation=False)))
+    write_all(tmp_path, make_tuning(epochs=make_epochs(validation=False)))
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 

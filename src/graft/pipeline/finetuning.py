@@ -46,6 +46,7 @@ from graft.training.tuning.task import Task, Tuned
 
 CHECKPOINTS: Final = "checkpoints"  # folder in the run while a training is under way
 HISTORY: Final = "history.csv"
+LAYERS: Final = "layers.txt"  # every layer, trained or not
 WRITER: Final = "tuned_weights"
 ONE_IN_TWENTY: Final = 1.645  # standard errors that a normal variable is above its mean so often
 
@@ -162,6 +163,8 @@ def _prepare(work: Work, probed: Probed) -> tuple[Work, Task] | str:
     work = replace(work, resolved=replace(work.resolved, plan=replace(plan, schedule=schedule)))
     work.run.write(work.resolved.plan)
     work.progress.say(freezing_text(layout.table, layout.freezing))
+    table = freezing_text(layout.table, layout.freezing, every=True)
+    write_atomic(work.run.path / LAYERS, f"{table}\n\n{schedule.reason}\n".encode(), writer="layers")
     work.progress.say(schedule.reason)
     train, validation = sources(work, layout, schedule)
     weighted = probed.result.summary.class_weighted

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from graft.core.errors import BadInput
 from graft.core.files import Journal, make_directory
-from graft.training.tuning.records import Epoch, TuningSummary
+from graft.training.tuning.records import Epoch
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -29,13 +29,6 @@ def require_tensorboard() -> None:
             hint="Type: pip install 'graft-vision[tensorboard]'. history.csv holds the same figures without it.",
             code="extra_missing",
         )
-
-
-def write_tensorboard(folder: Path, summary: TuningSummary) -> None:
-    """Write the epochs of a finished fine-tuning into `folder`, for TensorBoard."""
-    with TensorBoardWriter(folder) as writer:
-        for row in summary.epochs:
-            writer.epoch(row)
 
 
 class TensorBoardWriter:
