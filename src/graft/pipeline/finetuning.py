@@ -339,4 +339,5 @@ def choose(comparison: Comparison, gains: np.ndarray, *, asked: bool) -> tuple[L
     error = float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else math.inf
     if float(gains.mean()) > 2 * error:
         return "finetune", f"fine-tuning was {told}, and surer of what is right"
-    return "probe", f"fine-tuning was {told}, which may be chance: the simpler one is kept"
+    chance = ", which may be chance" if ahead else ""
+    return "probe", f"fine-tuning was {told}{chance}: the simpler one is kept"
