@@ -31,6 +31,7 @@ OTHERS: dict[str, Any] = {
     "epochs": 7,
     "batch": 8,
     "optimizer": "sgd",
+    "layer_decay": 0.8,
     "learning_rate": 0.02,
     "label_smoothing": 0.2,
     "mixup": 0.3,

@@ -332,7 +332,8 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("before", "after", "gains", "kept", "why"),
         [
-            ("1100", "1111", (0, 0, 0, 0), "finetune", "right on 2 more of 4"),
+            ("100000", "111100", (0,) * 6, "finetune", "right on 3 more of 6"),
+            ("1100", "1111", (0, 0, 0, 0), "probe", "right on 2 more of 4 validation photos, which may be chance"),
             ("1100", "1110", (0, 0, 0, 0), "probe", "right on 1 more of 4 validation photos, which may be chance"),
             ("1100", "1110", (0.5, 0.5, 0.5, 0.4), "finetune", "right on 1 more of 4 validation photos, and surer"),
             ("11000000", "00111000", (0,) * 8, "probe", "right on 1 more of 8 validation photos, which may be chance"),
@@ -358,7 +359,7 @@ class TestChoice:
 
     def test_sabotage_the_two_exchanged(self) -> None:
         """The first is the probe, the second is fine-tuned; exchanged, the other one would be kept."""
-        probe, tuned = digits("1100"), digits("1111")
+        probe, tuned = digits("1000"), digits("1111")
         right = compare(np.ones(4, int), probe, tuned)
         wrong = compare(np.ones(4, int), tuned, probe)
         assert choose(right, np.zeros(4), asked=False)[0] != choose(wrong, np.zeros(4), asked=False)[0]
@@ -464,7 +465,7 @@ class TestWords:
     @slow
     def test_a_budget_that_is_too_short_takes_the_least(self, others: Trained) -> None:
         plan = others.run("budget").read(Plan)
-        assert plan.schedule is not None and plan.schedule.expected_seconds is not None
+        assert plan.schedule is not None and "more than the budget" in plan.schedule.reason
         assert plan.schedule.trained == ("head",)
 
     @slow
