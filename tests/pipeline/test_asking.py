@@ -227,6 +227,7 @@ def test_words_keep_their_values() -> None:
         batch_images=8,
         optimizer="sgd",
         rate=0.02,
+        layer_decay=0.8,
         label_smoothing=0.2,
         mixup=0.3,
         averaging=0.9,
