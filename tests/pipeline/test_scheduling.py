@@ -222,6 +222,21 @@ class TestTime:
         assert isinstance(reason, str) and reason.startswith("left out, for it would take about ")
         assert "1 min 53 s of the 2 min" in reason
 
+    def test_larger_batches_where_nothing_else_fits(self, begin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where it was not asked for: a batch that was stays."""
+        asked_for: list[int] = []
+
+        def measure(work: Any, probed: Any, layout: Layout, batch: int) -> Any:
+            asked_for.append(batch)
+            opening = 1000.0 if batch == 16 else 1.0
+            return scheduling._Costs(step=1e-9, forward=1e-9, opening=opening, view=0.0, suffix_work=1, prefix_work=1)
+
+        monkeypatch.setattr(scheduling, "_measure", measure)
+        _, schedule = decide(begin(time_budget="100s"))
+        assert asked_for == [16, 32] and schedule.batch_images == 32
+        _, schedule = decide(begin(time_budget="100s", batch=16))
+        assert asked_for == [16, 32, 16] and schedule.batch_images == 16
+
     def test_where_it_was_asked_for_it_takes_the_least(self, begin: Any, costs: Callable[..., None]) -> None:
         costs(step=100.0)
         work = begin(time_budget="10s")

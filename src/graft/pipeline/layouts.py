@@ -148,7 +148,7 @@ def most_views(work: Work, layout: Layout) -> int:
     return max(0, room - validation) // max(1, layout.view_bytes() * count_of(work, "train"))
 
 
-def draft(work: Work, probed: Probed, layout: Layout, *, epochs: int, views: int) -> Schedule:
+def draft(work: Work, probed: Probed, layout: Layout, *, epochs: int, views: int, batch: int | None = None) -> Schedule:
     """The schedule for one place to cut; without its reason."""
     tuning, freezing = asked(work), layout.freezing
     n_train = count_of(work, "train")
@@ -171,7 +171,7 @@ def draft(work: Work, probed: Probed, layout: Layout, *, epochs: int, views: int
         n_frozen_parameters=freezing.n_frozen_parameters,
         views=views if layout.cut else 1,
         store_bytes=layout.view_bytes() * n_train * views,
-        batch_images=tuning.batch_images or usual_batch(work),
+        batch_images=batch or tuning.batch_images or usual_batch(work),
         precision=_precision(tuning, layout),
         phases=(head, main) if tuning.head == "trained" and freezing.trained else (main,),
         reason="",

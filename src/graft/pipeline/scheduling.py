@@ -102,37 +102,53 @@ class _Costs:
 
 
 def _within(work: Work, probed: Probed, budget: float) -> tuple[Layout, Schedule] | str:
-    """The most that the budget allows: fewer epochs and views first, then a higher cut; why not, where nothing fits.
+    """The most that the budget allows: fewer epochs and views first, then a higher cut, then larger batches.
 
-    How long it will take is told, and not kept: the plan says what is done, on whatever machine.
+    Why not, where nothing fits. How long it will take is told, and not kept: the plan says what is done, on whatever
+    machine.
     """
     tuning = asked(work)
+    usual = tuning.batch_images or usual_batch(work)
+    for batch in (usual,) if tuning.batch_images else (usual, 2 * usual):
+        found, seconds, left = _tried(work, probed, budget, batch)
+        told = f"{duration(max(0.0, left))} of the {duration(budget)} are left"
+        if seconds <= left:
+            work.progress.say(f"Fine-tuning will take about {duration(seconds)}; {told}.")
+            return found
+    if work.resolved.plan.recipe == "auto":
+        return f"left out, for it would take about {duration(seconds)}, and {told}"
+    work.progress.say(f"Mind: fine-tuning will take about {duration(seconds)}, but {told}.")
+    layout, schedule = found
+    least = f"the least there is, more than the budget of {duration(budget)} allows"
+    return layout, replace(schedule, reason=schedule.reason.replace(_allowed(budget), least))
+
+
+def _tried(work: Work, probed: Probed, budget: float, batch: int) -> tuple[tuple[Layout, Schedule], float, float]:
+    """With batches of this size: the first rung that fits, or the last of all; its seconds, and those that are left."""
+    tuning = asked(work)
     candidates = list(layouts(work, probed))
-    costs = _measure(work, probed, candidates[0])
+    costs = _measure(work, probed, candidates[0], batch)
     left = budget - work.clock.seconds()["total"]
-    told = f"{duration(max(0.0, left))} of the {duration(budget)} are left"
     for layout in candidates:
         for rung_epochs, rung_views in LADDER:
             epochs = tuning.epochs or _stretched(rung_epochs, work)
             fitted, views, remark = _fitting(work, layout, tuning.views or rung_views)
-            batch = draft(work, probed, fitted, epochs=1, views=1).batch_images
             seconds = costs.of(work, fitted, epochs, views, batch)
+            why = "; ".join(filter(None, (remark, _allowed(budget))))
+            found = _told(work, probed, fitted, epochs, views, why, batch)
             if seconds <= left:
-                work.progress.say(f"Fine-tuning will take about {duration(seconds)}; {told}.")
-                why = "; ".join(filter(None, (remark, f"as the budget of {duration(budget)} allows")))
-                return _told(work, probed, fitted, epochs, views, why)
-    if work.resolved.plan.recipe == "auto":
-        return f"left out, for it would take about {duration(seconds)}, and {told}"
-    work.progress.say(f"Mind: fine-tuning will take about {duration(seconds)}, but {told}.")
-    why = "; ".join(filter(None, (remark, f"the least there is, more than the budget of {duration(budget)} allows")))
-    return _told(work, probed, fitted, epochs, views, why)
+                return found, seconds, left
+    return found, seconds, left
 
 
-def _measure(work: Work, probed: Probed, layout: Layout) -> _Costs:
+def _allowed(budget: float) -> str:
+    return f"as the budget of {duration(budget)} allows"
+
+
+def _measure(work: Work, probed: Probed, layout: Layout, batch: int) -> _Costs:
     """Time a few steps and a few views, on nothing but zeros and the first training photos."""
-    schedule = draft(work, probed, layout, epochs=1, views=1)
+    schedule = draft(work, probed, layout, epochs=1, views=1, batch=batch)
     side = work.resolved.plan.side_pixels
-    batch = schedule.batch_images
     with work.progress.stage("Timing a few steps", None, ""):
         photos = min(batch, count_of(work, "train"))
         if layout.cut:
@@ -175,9 +191,11 @@ def _view_seconds(work: Work, layout: Layout) -> float:
         return (time.perf_counter() - began) / (2 * len(wanted))
 
 
-def _told(work: Work, probed: Probed, layout: Layout, epochs: int, views: int, remark: str) -> tuple[Layout, Schedule]:
+def _told(
+    work: Work, probed: Probed, layout: Layout, epochs: int, views: int, remark: str, batch: int | None = None
+) -> tuple[Layout, Schedule]:
     """The schedule with its line for people."""
-    schedule = draft(work, probed, layout, epochs=epochs, views=views)
+    schedule = draft(work, probed, layout, epochs=epochs, views=views, batch=batch)
     where = layout.freezing.first_trained or "nothing but the classifier"
     size = byte_size(schedule.store_bytes)
     from_what = f"{counted(schedule.views, 'view')} of each photo stored at {' + '.join(layout.cut)} ({size})"
