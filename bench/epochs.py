@@ -105,7 +105,7 @@ def graft_task(way: Way, scratch: Path):  # a Task, imported late
     from graft.backbones.weights import resolve
     from graft.core import machine
     from graft.features.sources import StoredSource
-    from graft.training.records import LinearClassifier
+    from graft.training.records import Classifier
     from graft.training.tuning.records import Tuning
     from graft.training.tuning.task import Task
 
@@ -117,7 +117,7 @@ def graft_task(way: Way, scratch: Path):  # a Task, imported late
         weights=weights,
         schedule=schedule_of(way),
         tuning=Tuning(averaging=way.averaging, label_smoothing=LABEL_SMOOTHING),
-        start=LinearClassifier(
+        start=Classifier(
             taps=(TAP,),
             mean=np.zeros(width, np.float32),
             scale=np.ones(width, np.float32),
@@ -125,6 +125,7 @@ def graft_task(way: Way, scratch: Path):  # a Task, imported late
             bias=np.zeros(CLASSES, np.float32),
             temperature=1.0,
         ),
+        head=None,
         classes=CLASSES,
         train=StoredSource([stored(way.photos, record, scratch)]),
         train_labels=labels(way.photos),
@@ -138,9 +139,12 @@ def graft_task(way: Way, scratch: Path):  # a Task, imported late
 
 def schedule_of(way: Way):  # a Schedule, imported late
     """One phase at a steady rate, one epoch longer than is timed."""
+    from graft.backbones.freezing import Freeze
     from graft.training.tuning.records import Phase, Schedule
 
-    phase = Phase(name="block 5", trains="all", epochs=way.epochs + 1, rate=RATE, warmup_epochs=0, decay="none")
+    phase = Phase(
+        name="block 5", freeze=Freeze(kind="all"), epochs=way.epochs + 1, rate=RATE, warmup_epochs=0, decay="none"
+    )
     return Schedule(
         cut=(CUT,),
         trained=TRAINED,
@@ -150,7 +154,7 @@ def schedule_of(way: Way):  # a Schedule, imported late
         store_bytes=0,
         batch_images=way.batch_images,
         precision=way.precision,
-        phases=(phase,),
+        phase=phase,
         reason="for a benchmark",
     )
 

@@ -25,7 +25,7 @@ from graft.data.images import encode_png
 from graft.data.records import ImageRules
 from graft.features.preprocessing import network_input
 from graft.features.records import Output, Program
-from graft.training.records import LinearClassifier
+from graft.training.records import Classifier
 
 TINY = BackboneRecord(
     name="tiny",
@@ -132,10 +132,10 @@ def tiny_program(weights: WeightsFile) -> Program:
     )
 
 
-def colour_classifier() -> LinearClassifier:
+def colour_classifier() -> Classifier:
     """Each class likes its own channel, in both taps."""
     kernel = np.concatenate([np.eye(3), np.eye(3)]).astype(np.float32) * 0.6
-    return LinearClassifier(
+    return Classifier(
         taps=("middle", "high"),
         mean=np.zeros(6, np.float32),
         scale=np.ones(6, np.float32),
@@ -145,7 +145,7 @@ def colour_classifier() -> LinearClassifier:
     )
 
 
-def write_tiny(path: Path, classifier: LinearClassifier | None = None, classes: tuple[str, ...] = COLOURS) -> Path:
+def write_tiny(path: Path, classifier: Classifier | None = None, classes: tuple[str, ...] = COLOURS) -> Path:
     weights = tiny_weights(path.parent)
     program, classifier = tiny_program(weights), classifier or colour_classifier()
     photos = stream(0, "tiny golden").integers(0, 256, size=(3, SIDE, SIDE, 3)).astype(np.uint8)

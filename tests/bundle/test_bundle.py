@@ -17,7 +17,7 @@ from graft.core.randomness import stream
 from graft.data.images import encode_png, load_pixels
 from graft.data.records import ImageRules
 from graft.training.linear import as_sigmoid, as_softmax
-from graft.training.records import LinearClassifier
+from graft.training.records import Classifier
 from tests.bundle.making import BLUE, COLOURS, GREEN, RED, SIDE, contents, rewrite, solid, solid_png, write_tiny
 
 
@@ -194,9 +194,9 @@ def test_the_file_is_not_held_open(tiny: Path) -> None:
     assert labels(bundle.predict([solid(RED)])) == ["red"]
 
 
-def two_classes() -> LinearClassifier:
+def two_classes() -> Classifier:
     random = stream(4, "two")
-    return LinearClassifier(
+    return Classifier(
         taps=("low", "high"),
         mean=random.normal(size=5).astype(np.float32),
         scale=np.array([1, 0, 2, 1, 1], np.float32),

@@ -26,7 +26,7 @@ from graft.data.records import ImageRules
 from graft.features.engines import open_engine, run_pixels
 from graft.features.records import Output, Program
 from graft.training.linear import features_matrix
-from graft.training.records import LinearClassifier
+from graft.training.records import Classifier
 from tests.bundle.making import BLUE, COLOURS, GREEN, PROVENANCE, RED, contents, rewrite, solid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ class Made:
     path: Path
     program: Program
     weights: WeightsFile
-    classifier: LinearClassifier
+    classifier: Classifier
 
 
 def coloured(side: int, each: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +61,7 @@ def coloured(side: int, each: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(flat + noise, 0, 255).astype(np.uint8), labels
 
 
-def fit(features: np.ndarray, labels: np.ndarray, taps: tuple[str, ...]) -> LinearClassifier:
+def fit(features: np.ndarray, labels: np.ndarray, taps: tuple[str, ...]) -> Classifier:
     """Ridge regression on standardised features: good enough for three colours."""
     mean, spread = features.mean(axis=0), features.std(axis=0)
     scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0).astype(np.float32)
@@ -69,7 +69,7 @@ def fit(features: np.ndarray, labels: np.ndarray, taps: tuple[str, ...]) -> Line
     targets = np.eye(3)[labels] - 1 / 3
     gram = standardised @ standardised.T + 10 * np.eye(len(labels))
     kernel = standardised.T @ np.linalg.solve(gram, targets) * 8
-    return LinearClassifier(
+    return Classifier(
         taps, mean.astype(np.float32), scale, kernel.astype(np.float32), np.zeros(3, np.float32), temperature=1.0
     )
 
@@ -87,7 +87,7 @@ def make(folder: Path, record: BackboneRecord, weights: WeightsFile, side: int) 
     pixels, labels = coloured(side, 12)
     cache = machine.cache_directory()
     with open_engine(program, weights, threads=2, cache=cache) as engine:
-        classifier = fit(features_matrix(run_pixels(engine, pixels), taps), labels, taps)
+        classifier = fit(features_matrix(run_pixels(engine, pixels), program.outputs), labels, taps)
     path = folder / "classifier.graft"
     save(path, program, weights, classifier, COLOURS, pixels[::6])
     return Made(path, program, weights, classifier)
@@ -97,7 +97,7 @@ def save(
     path: Path,
     program: Program,
     weights: WeightsFile,
-    classifier: LinearClassifier,
+    classifier: Classifier,
     classes: tuple[str, ...],
     pixels: np.ndarray,
 ) -> str:

@@ -96,6 +96,14 @@ def test_mistakes_are_told(asked, words, says, capsys):
     assert asked == []
 
 
+def test_what_a_photo_may_be_is_passed_on_and_advised(asked, capsys):
+    rules = ["--max-megapixels", "60", "--max-megabytes", "30", "--min-side", "4", "--white", "4095"]
+    assert main(["augment", "photos", "-o", "v.png", *rules]) == 0
+    chosen = {"max_megapixels": 60, "max_megabytes": 30, "min_side": 4, "white": 4095}
+    assert asked == [{"path": Path("photos"), "output": Path("v.png"), **chosen}]
+    assert f"--augment classic,rotation=30 {' '.join(rules)}\n" in capsys.readouterr().out
+
+
 def test_it_works_as_typed(tmp_path, capsys):
     from tests.data.folders import make_folder
 

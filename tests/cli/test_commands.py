@@ -15,6 +15,7 @@ from graft.core.records import record
 from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import ImageFacts, Manifest, Photo, Quarantined
 from graft.evaluation.records import ClassScore, Confusion, Evaluation, ReliabilityBin, Score
+from graft.pipeline.report import Rebuilt
 
 SCORE = Score(value=0.9, low=0.8, high=0.95, method="wilson")
 SUMMARY = {
@@ -221,15 +222,24 @@ def test_evaluate_tells_what_stands_in_the_way_of_the_score(pipeline, capsys):
 
 def test_report(pipeline, monkeypatch, capsys, tmp_path):
     page = tmp_path / "report.html"
-    pipeline("report", rebuild_report=lambda run, *, progress: page)
+    asked = []
+
+    def rebuild(run, *, plots, progress):
+        asked.append(plots)
+        return Rebuilt(page, (plots / "confusion-matrix.svg",) if plots else ())
+
+    pipeline("report", rebuild_report=rebuild)
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     assert main(["report", "run"]) == 0
     assert capsys.readouterr().out == f"Report: {page}\n"
     assert opened == []
     assert main(["report", "run", "--open", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"report": str(page)}
+    assert json.loads(capsys.readouterr().out) == {"report": str(page), "figures": []}
     assert opened == [page.resolve().as_uri()]
+    assert main(["report", "run", "--plots", "figures"]) == 0
+    assert capsys.readouterr().out == f"Report: {page}\nFigure: {Path('figures/confusion-matrix.svg')}\n"
+    assert asked == [None, None, Path("figures")]
 
 
 def manifest() -> Manifest:

@@ -18,7 +18,7 @@ def failing(monkeypatch, pipeline):
     """Make `graft report x` raise an exception."""
 
     def install(error: BaseException) -> None:
-        def rebuild_report(run, *, progress):
+        def rebuild_report(run, *, plots, progress):
             raise error
 
         pipeline("report", rebuild_report=rebuild_report)

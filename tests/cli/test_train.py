@@ -19,7 +19,7 @@ def helped(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("word", [*WORDS, "--recipe", "--tensorboard"])
+@pytest.mark.parametrize("word", [*WORDS, "--recipe", "--tensorboard", "--plots"])
 def test_help_mentions_each_word(word: str, helped: str) -> None:
     assert f"  {word} " in helped
 
@@ -59,6 +59,7 @@ TYPED: dict[str, tuple[str, Any]] = {
     "backend": ("jax", "jax"),
     "time_budget": ("20m", "20m"),
     "tensorboard": ("curves", "curves"),
+    "plots": ("figures", "figures"),
     "recipe": ("finetune", "finetune"),
 }
 

@@ -61,7 +61,7 @@ class Training:
 
     def commits(self) -> list[Path]:
         """Its checkpoints, the oldest first."""
-        return sorted((self.run / "checkpoints").glob("step-*"))
+        return sorted((self.run / "checkpoints" / "1").glob("step-*"))
 
     def wait_for_commit(self, process: "subprocess.Popen[str]", n: int = 1) -> bool:
         """Until `n` checkpoints are there that were not when this was called; False where the training ended before."""

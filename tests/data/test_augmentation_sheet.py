@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from graft.data.augmentation.sheet import GAP, HEAD_BYTES, MARGIN, TILE_PIXELS, Tile, grid, is_sheet, make_sheet
+from graft.data.augmentation.sheet import (
+    ANSWERS,
+    GAP,
+    HEAD_BYTES,
+    MARGIN,
+    TILE_PIXELS,
+    TRAINING_VIEWS,
+    WRONG,
+    Tile,
+    grid,
+    is_sheet,
+    make_sheet,
+)
 from graft.data.images import decode, encode_png
 from tests.data.folders import RULES
 
@@ -49,6 +61,28 @@ def test_a_sheet_is_known_again_and_nothing_else_is():
     assert made == make_sheet([[tile(9)]], title="Views", lines=[])
     for other in (encode_png(np.zeros((9, 9, 3), np.uint8)), b"", b"Graft augmented views", made[8:]):
         assert not is_sheet(other)
+
+
+def test_sheets_of_other_kinds_are_other_files():
+    made = make_sheet([[tile(9)]], title="Answers", lines=[], generator=ANSWERS)[:HEAD_BYTES]
+    assert is_sheet(made, ANSWERS)
+    assert not is_sheet(made) and not is_sheet(made, TRAINING_VIEWS)
+
+
+def test_a_wrong_answer_is_framed_and_its_words_are_coloured():
+    right, wrong = (sheet([[Tile(tile(9).pixels, "is cat", "said dog", is_wrong=each)]]) for each in (False, True))
+    marked = (wrong == WRONG).all(axis=-1)
+    assert marked.sum() > 4 * TILE_PIXELS
+    assert marked[-MARGIN - GAP - 30 :].any()  # below the picture
+    assert not (right == WRONG).all(axis=-1).any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 80), (80, 40), (1, 300)])
+def test_a_picture_keeps_its_proportions(height, width):
+    made = sheet([[Tile(np.full((height, width, 3), 7, np.uint8), "wide")]])
+    rows, columns = np.nonzero((made == 7).all(axis=-1))
+    shape = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
+    assert shape == tuple(max(1, round(side * TILE_PIXELS / max(height, width))) for side in (height, width))
 
 
 def test_grids():

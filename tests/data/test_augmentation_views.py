@@ -94,6 +94,24 @@ def test_a_view_is_a_function_of_its_arguments(name, smooth):
         ]
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_fixed_turn_turns_every_view_after_the_flips(degrees, noise):
+    turned = Augmentation(turn_degrees=degrees)
+    for view in range(1, 5):
+        made = make_view(noise, turned, sha256=SHA, view=view, seed=3)
+        assert (made == np.rot90(noise, degrees // 90)).all()
+    flips = Augmentation(horizontal_flip=True, vertical_flip=True)
+    for view in range(1, 9):
+        flipped = make_view(noise, flips, sha256=SHA, view=view, seed=3)
+        both = make_view(noise, replace(flips, turn_degrees=degrees), sha256=SHA, view=view, seed=3)
+        assert (both == np.rot90(flipped, degrees // 90)).all()
+    assert describe(turned) == f"turned left by {degrees}°, edges drawn out"
+    quarters = [draw_view(Augmentation(quarter_turns=True), sha256=SHA, view=view, seed=3) for view in range(1, 40)]
+    more = replace(turned, quarter_turns=True)
+    shifted = [draw_view(more, sha256=SHA, view=view, seed=3) for view in range(1, 40)]
+    assert [(each.quarter_turns + degrees // 90) % 4 for each in quarters] == [each.quarter_turns for each in shifted]
+
+
 def test_golden_view():
     """Another hash: raise AUGMENTATION_VERSION, or stored activations of old views are taken for new ones."""
     rows, columns = np.mgrid[0:32, 0:32]

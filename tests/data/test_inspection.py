@@ -190,5 +190,5 @@ def test_too_many_bad_files_come_first(tmp_path: Path) -> None:
             each for each in inspect_manifest(manifest_of(root, most_bad=1.0)).concerns if "left" in each.kind
         )
         assert concern.first == first
-    assert "a training refuses more than 5% bad files" in concern.remedy
+    assert "A training refuses more than 5% bad files" in concern.remedy
     assert concern.paths == ("a/bad_0.jpg", "a/bad_1.jpg")

@@ -15,10 +15,11 @@ from PIL import Image
 from graft.core.progress import SilentProgress
 from graft.core.records import from_json, to_json
 from graft.data.duplicates.search import NearPair, find_near
+from graft.data.entries import Entry
 from graft.data.manifest import build_manifest
 from graft.data.records import SPLITS, ImageFacts, Manifest, Split
 from graft.data.scan import Scan, Scanned
-from graft.data.sources import Entry, Source
+from graft.data.sources import Source
 from tests.data.look_alikes import cropped, natural, resized, scanned_with_fingerprints, stored, write
 
 FACTS = ImageFacts(format="PNG", width=100, height=100, mode="RGB")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from graft.core.errors import BadInput
+from graft.core.errors import CODES, BadInput
 from graft.core.progress import SilentProgress, SilentStage
 from graft.data import images
 from graft.data import scan as scan_module
+from graft.data.scan import meaning, remedy
 from tests.data.folders import RULES, make_folder, photo_bytes, scanned
 
 
@@ -42,6 +43,24 @@ def test_one_bad_file_more_is_too_many(folder: Path) -> None:
     assert caught.value.code == "too_many_bad"
     for words in ("3 of 41 files", "2 not_an_image", "1 truncated", "a/broken.jpg", "b/cut.png", "b/third.png", "5%"):
         assert words in caught.value.message
+
+
+def test_a_row_of_a_table_without_its_file_is_told_as_one(folder: Path) -> None:
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    rows = [f"{name},{name[0]}" for name in [*names[:20], *names[-18:], "b/missing.png"]]
+    (folder / "table.csv").write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    with pytest.raises(BadInput, match="not_found") as caught:
+        scanned(folder / "table.csv", on_bad="fail")
+    assert caught.value.hint.startswith("Correct the paths: those of a table start at its own folder")
+
+
+def test_what_to_do_depends_on_why() -> None:
+    assert meaning("not_found") == "the file does not exist"
+    assert meaning("truncated") == CODES["truncated"]
+    assert remedy({"truncated", "corrupt"}) == "Repair or remove these files"
+    assert remedy({"not_found", "outside_root"}).startswith("Correct the paths")
+    both = remedy({"not_found", "truncated"})
+    assert both.startswith("Correct the paths") and both.endswith("Repair or remove the other files")
 
 
 def test_on_bad_fail_stops_at_any(folder: Path) -> None:

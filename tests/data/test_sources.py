@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.core.errors import BadInput
-from graft.data.sources import Entry, natural_key, read_source
+from graft.data.entries import Entry
+from graft.data.sources import natural_key, read_source
 from tests.data.folders import make_folder, photo_bytes
 
 
@@ -90,7 +91,7 @@ def test_decomposed_letters_name_the_same_class(tmp_path: Path) -> None:
         ({}, "one folder a class"),
         ({"train/a": 1, "train/b": 1, "birds": 1}, "either class folders or split folders"),
         ({"train/a": 1, "train/b": 1, "val/a": 1, "valid/a": 1}, "one validation folder"),
-        ({"test/a": 1, "test/b": 1}, "train folder"),
+        ({"test/a": 1, "test/b": 1}, "train split, got only test"),
         ({"train/a": 1, "train/b": 1, "test/c": 1}, "none of 'c'"),
         ({"a": 0, "b": 0}, "photos, got none"),
     ],
@@ -144,6 +145,16 @@ def test_table(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("before", ["", "sep={0}\r\n", "\ufeff", "\ufeffsep={0}\n"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, separator: str, before: str) -> None:
+    """Where the comma is the decimal sign, columns are separated by semicolons, and a comma is any other letter."""
+    rows = [("comment", "path", "label"), ('"2,5; old"', "x/photo_000.png", "a"), ("", "x/photo_001.png", "b")]
+    text = before.format(separator) + "\r\n".join(separator.join(row) for row in rows) + "\r\n"
+    entries = read_source(table(tmp_path, text)).entries
+    assert entries == (Entry("x/photo_000.png", "a"), Entry("x/photo_001.png", "b"))
+
+
 def test_table_with_absolute_paths_inside(tmp_path: Path) -> None:
     path = table(tmp_path, "")
     rows = [f"{tmp_path.resolve()}/x/photo_000.png,a", "./x/photo_001.png,b"]
@@ -155,7 +166,11 @@ def test_table_with_absolute_paths_inside(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("", "first line must name"),
-        ("path;label\na;b\n", "Separate the columns by commas"),
+        ("path|label\na|b\n", "Separate the columns by commas, semicolons or tabs"),
+        ("path;label\na.png\n", "Row 2 of the table must have 2 columns"),
+        ("sep=;\npath;label\na.png\n", "Row 3 of the table must have 2 columns"),
+        ("sep=;\npath,label\na.png,a\n", "first line must name"),
+        (f'"{"x" * 140_000}",path,label\n', "valid CSV"),
         ("file,class\n1,2\n", "got 'file,class'"),
         ("path,label,label\n1,2,3\n", "first line must name"),
         ("path,label\nx/photo_000.png\n", "Row 2 of the table must have 2 columns"),
@@ -166,6 +181,7 @@ def test_table_with_absolute_paths_inside(tmp_path: Path) -> None:
         ("path,label\na.png,a\na.png,b\n", "each photo once"),
         ('path,label\n"a.png,a\n', "valid CSV"),
         ("path,label\na.png,a\n", "two classes"),
+        ("path,label,split\na.png,a,test\nb.png,b,val\n", "train split, got only test, validation"),
     ],
 )
 def test_wrong_tables_are_told(tmp_path: Path, text: str, words: str) -> None:
@@ -206,3 +222,9 @@ def test_one_class_is_enough_where_it_is_only_measured(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="two classes at least"):
         read_source(tmp_path)
     assert read_source(tmp_path, least_classes=1).classes == ("a",)
+
+
+def test_no_train_split_is_needed_where_photos_are_only_measured(tmp_path: Path) -> None:
+    source = read_source(make_folder(tmp_path, {"test/a": 2, "test/b": 1}), least_classes=1)
+    assert source.classes == ("a", "b")
+    assert {entry.split for entry in source.entries} == {"test"}

@@ -80,6 +80,8 @@ def _random_tensor(key: str, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape, np.float32)
     fan_in = max(int(np.prod(shape[:-1])), 1) if "depthwise" not in kind else int(np.prod(shape[:2]))
     deviation = (2 / fan_in) ** 0.5 if "kernel" in kind else 0.1
+    if "_se_reduce/" in key:  # gates that are neither shut nor open, as trained ones: others amplify every rounding
+        deviation *= 0.1
     return generator.normal(0, deviation, shape).astype(np.float32)
 
 

@@ -132,6 +132,18 @@ def test_pixels_are_the_network_s_input_for_each_view(source_of, photos, tmp_pat
             assert np.array_equal(batch[row], by_hand(tmp_path / "photos", photos[photo], view))
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_grey_network_s_input_has_one_channel(source_of, photos, tmp_path, kept):
+    grey = Preprocessing(channel_order="grey", scale=(0.005,) * 3, offset=(-0.1,) * 3)
+    source = source_of(photos, preprocessing=grey, scratch=tmp_path / "scratch" if kept else None)
+    assert source.shapes == ((SIDE, SIDE, 1),)
+    (batch,) = source.read(rows(2, 2), rows(0, 0))
+    pixels = load_pixels(
+        (tmp_path / "photos" / photos[2].path).read_bytes(), side_pixels=SIDE, geometry="squash", rules=RULES
+    )
+    assert np.array_equal(batch[1], network_input(pixels[np.newaxis], grey)[0])
+
+
 def test_sabotage_another_seed_or_augmentation_gives_other_pixels(source_of, photos, tmp_path):
     expected = by_hand(tmp_path / "photos", photos[1], 1)
     for changes in ({"seed": 6}, {"augmentation": PRESETS["light"]}, {"augmentation": PRESETS["none"]}):

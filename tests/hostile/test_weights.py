@@ -349,7 +349,6 @@ FOREIGN: dict[str, Callable[[Path], Any]] = {
     "model.keras": _zip,
     "model.h5": _zip,  # judged by content, not by name
     "model.pkl": lambda path: path.write_bytes(b"\x80\x05\x95\x1f\x00\x00\x00\x00\x00\x00\x00"),
-    "old.pt": lambda path: path.write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
     "saved_model.pb": lambda path: path.write_bytes(b"\x08\x01\x12\xd2\x01\n\x0e"),
     "photo.png": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40)),
     "page.html": lambda path: path.write_bytes(b"<!doctype html><title>404</title>"),

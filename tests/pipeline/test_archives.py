@@ -87,7 +87,7 @@ def test_the_runs_own_photos_are_unpacked_again_when_the_cache_was_cleared(train
     assert evaluate(trained.run, None, progress=PROGRESS) == expected
     shutil.rmtree(machine.cache_directory() / "archives")
     assert evaluate(trained.run, None, progress=PROGRESS) == expected
-    assert rebuild_report(trained.run, progress=PROGRESS).is_file()
+    assert rebuild_report(trained.run, progress=PROGRESS).page.is_file()
 
 
 def test_an_archive_that_went_or_changed_is_told(trained, archive):

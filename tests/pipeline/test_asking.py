@@ -275,7 +275,7 @@ class TestPlans:
 
     def test_a_plan_carries_what_was_asked_about_fine_tuning(self, found, photos, tmp_path, chosen) -> None:
         first = resolve_plan(built_in(photos, tmp_path, recipe="finetune", epochs=3, unfreeze_last=4), found).plan
-        assert first.recipe == "finetune" and first.tuning is not None and first.schedule is None
+        assert first.recipe == "finetune" and first.tuning is not None and first.schedules == ()
         chosen.clear()
         bare = follow(TrainOptions(data=str(photos), config="plan.json"), first)
         again = resolve_plan(bare, found, first).plan

@@ -14,8 +14,10 @@ from graft.data.augmentation.sheet import GAP, MARGIN, TILE_PIXELS, is_sheet
 from graft.data.augmentation.views import make_view
 from graft.data.images import decode, encode_png, load_pixels
 from graft.pipeline import augment as module
+from graft.pipeline import places
 from graft.pipeline.augment import AugmentResult, augment
 from tests.data.folders import RULES, make_folder, photo_bytes
+from tests.hostile.image_kinds import deep_png
 
 
 def made(path: Path, output: Path, **options: object) -> AugmentResult:
@@ -148,7 +150,7 @@ def test_a_folder_is_no_place(data, tmp_path):
 
 
 def test_a_place_that_cannot_be_written_to(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(module.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(places.os, "access", lambda path, mode: False)
     with pytest.raises(ResourceProblem) as caught:
         made(data, tmp_path / "views.png")
     assert caught.value.code == "cannot_write"
@@ -158,6 +160,33 @@ def test_wrong_words_are_told_before_any_work(tmp_path):
     for options in ({"words": "clasic"}, {"normalize": "white"}):
         with pytest.raises(BadInput, match=r"must be|must begin"):
             made(tmp_path / "none", tmp_path / "views.png", **options)
+
+
+def test_sixteen_bits_are_shown_as_a_training_sees_them(tmp_path):
+    """A camera's twelve bits in sixteen are nearly black unless it is said which sample is white."""
+    samples = np.linspace(0, 4_095, 64, dtype=np.uint16).repeat(64).reshape(64, 64, 1)
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.png").write_bytes(deep_png(samples, 0))
+    for path in (tmp_path / "photos", tmp_path / "photos" / "a" / "1.png"):
+        dark = made(path, tmp_path / "dark.png", views=2).shown[0].pixels
+        light = made(path, tmp_path / "light.png", views=2, white=4_095).shown[0].pixels
+        assert dark.max() < 20 and light.max() > 240
+
+
+def test_what_a_photo_may_be_is_chosen(tmp_path):
+    data = make_folder(tmp_path / "photos", {"a": 3, "b": 3})
+    photo = data / "a" / "photo_000.png"
+    photo.write_bytes(photo_bytes(0, 40))
+    with pytest.raises(ImageRefused, match="megapixels") as caught:
+        made(photo, tmp_path / "views.png", max_megapixels=0.001)
+    assert "--max-megapixels" in (caught.value.hint or "")
+    result = made(data, tmp_path / "views.png", views=1, min_side=13)
+    assert [each.path for each in result.shown] == ["a/photo_000.png"]
+    # what is fitted is fitted on photos that obey the same rules
+    with pytest.raises(BadInput) as refused:
+        made(data, tmp_path / "views.png", views=1, min_side=41, normalize="zca")
+    assert refused.value.code == "no_photos"
 
 
 def test_normalised_views_look_different(data, tmp_path):

@@ -21,7 +21,7 @@ from graft.core.records import record_hash
 from graft.data.records import Manifest
 from graft.evaluation.comparison import compare
 from graft.evaluation.records import Evaluation
-from graft.pipeline.finetuning import choose, tuned_already
+from graft.pipeline.finetuning import choose, is_asked_for, tuned_already
 from graft.pipeline.run import Made, Run
 from graft.training.records import Plan, ProbeSummary
 from graft.training.tuning.records import TuningSummary
@@ -77,6 +77,9 @@ def job(name: str, data: Path, output: Path, spoil: str = "", **words: Any) -> d
     return {"name": name, "spoil": spoil, "options": options | usual | words}
 
 
+DIVERGING: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 10.0, "epochs": 30}
+
+
 class Trained:
     """What a child process left."""
 
@@ -114,6 +117,8 @@ def done(noisy: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         # With a rate at which nothing of what the network knew is left.
         job("worse", noisy, place / "worse", recipe="auto", time_budget="1h", epochs=1, learning_rate=3.0, averaging=0),
         job("pixels", noisy, place / "pixels", store="never", epochs=1),
+        job("given up", noisy, place / "given up", recipe="auto", time_budget="1h", **DIVERGING),
+        job("given up again", noisy, place / "given up", recipe="auto", time_budget="1h", **DIVERGING),
     ]
     return Trained(place, train_in_child(jobs))
 
@@ -132,7 +137,7 @@ def others(noisy: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         job("softmax", two, place / "softmax", binary_head="softmax", **common),
         job("unseen", noisy, place / "unseen", split="80/0/20"),
         job("unseen auto", noisy, place / "unseen auto", split="80/0/20", recipe="auto", time_budget="1h"),
-        job("diverged", noisy, place / "diverged", optimizer="sgd", learning_rate=10.0, epochs=30),
+        job("diverged", noisy, place / "diverged", **DIVERGING),
         job("budget", noisy, place / "budget", epochs=None, views=None, time_budget="1s"),
         job("auto budget", noisy, place / "auto budget", recipe="auto", epochs=None, time_budget="1s"),
         bare(noisy, place / "bare"),
@@ -146,9 +151,9 @@ class TestRun:
         run = done.run("first")
         assert {path.name for path in run.path.iterdir() if not path.name.startswith(".")} == FILES
         plan, summary = run.read(Plan), run.read(TuningSummary)
-        assert plan.recipe == "finetune" and plan.tuning is not None and plan.schedule is not None
-        assert (plan.tuning.epochs, plan.schedule.views) == (2, 2)
-        assert plan.schedule.trained and plan.schedule.cut
+        assert plan.recipe == "finetune" and plan.tuning is not None and plan.schedules
+        assert (plan.tuning.epochs, plan.schedules[0].views) == (2, 2)
+        assert plan.schedules[0].trained and plan.schedules[0].cut
         bundle, tensors = read_bundle(run.bundle)
         tensors.close()
         assert bundle.provenance.plan_hash == record_hash(plan)
@@ -159,8 +164,7 @@ class TestRun:
 
     def test_only_what_was_to_be_trained_has_changed(self, done: Trained) -> None:
         """Compared with the run that kept the network as it was."""
-        schedule = done.run("first").read(Plan).schedule
-        assert schedule is not None
+        schedule = done.run("first").read(Plan).schedules[0]
         tuned, untouched = backbone_of(done.run("first")), backbone_of(done.run("worse"))
         changed = {name.split("/")[0] for name in untouched if not np.array_equal(untouched[name], tuned[name])}
         assert tuned.keys() == untouched.keys() and changed == set(schedule.trained)
@@ -250,7 +254,7 @@ class TestAgain:
             run.write(replace(run.read(TuningSummary), finished=False))
         elif damage == "no summary":
             (run.path / "tuning.json").unlink()
-        assert not tuned_already(run, replace(plan, schedule=None) if damage == "no schedule" else plan)
+        assert not tuned_already(run, replace(plan, schedules=()) if damage == "no schedule" else plan)
 
 
 class TestHonesty:
@@ -311,7 +315,7 @@ class TestChoice:
         assert summary.comparison is not None
         assert summary.comparison.accuracy_second < summary.comparison.accuracy_first
         assert summary.kept == "probe" and "fewer of" in summary.reason
-        assert plan.recipe == "auto" and plan.schedule is not None
+        assert plan.recipe == "auto" and plan.schedules
         bundle, tensors = read_bundle(run.bundle)
         tensors.close()
         assert bundle.provenance.recipe == "probe"
@@ -385,6 +389,36 @@ class TestChoice:
         assert not left_out or "all 7 validation photos" in reason
 
 
+class TestGivenUp:
+    """Where the loss becomes infinite, auto keeps the probe, and the run is finished: no rerun tries again."""
+
+    def test_the_probe_stands_under_the_plan_that_was_tried(self, done: Trained) -> None:
+        run = done.run("given up")
+        summary, plan = run.read(TuningSummary), run.read(Plan)
+        assert summary.kept == "probe" and summary.reason.startswith("given up: The loss must stay a number")
+        bundle, tensors = read_bundle(run.bundle)
+        tensors.close()
+        assert bundle.provenance.recipe == "probe"
+        assert bundle.provenance.plan_hash == record_hash(plan)
+        assert not (run.path / "checkpoints").exists()
+
+    def test_it_is_not_tried_again(self, done: Trained) -> None:
+        assert done["given up"]["seen"]["tuned"] == 1
+        assert done["given up again"]["seen"]["tuned"] == 0
+        assert any("finished" in text for text in done["given up again"]["said"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stopped", "wanted"),
+    [("finetune", False, True), ("finetune", True, False), ("auto", False, False), ("features-vgg16", False, True)],
+)
+def test_what_was_asked_for_is_kept_whatever_it_is_worth_once_it_is_whole(
+    recipe: str, stopped: bool, wanted: bool
+) -> None:
+    """Stopped half-way it may be worse than the probe: then the better one is kept, as the message says."""
+    assert is_asked_for(recipe, stopped=stopped) is wanted
+
+
 def digits(text: str) -> np.ndarray:
     return np.array([int(letter) for letter in text])
 
@@ -419,7 +453,7 @@ class TestWords:
     def test_the_head_alone_leaves_the_network_as_it_is(self, others: Trained) -> None:
         run = others.run("none")
         plan = run.read(Plan)
-        assert plan.schedule is not None and plan.schedule.trained == ()
+        assert plan.schedules and plan.schedules[0].trained == ()
         assert {epoch.phase for epoch in run.read(TuningSummary).epochs} == {"head"}
         bundle, tensors = read_bundle(run.bundle)
         tensors.close()
@@ -427,8 +461,8 @@ class TestWords:
 
     @slow
     def test_everything_is_trained_from_pixels(self, others: Trained) -> None:
-        schedule = others.run("all").read(Plan).schedule
-        assert schedule is not None and schedule.cut == () and schedule.trained[0] == "stem"
+        schedule = others.run("all").read(Plan).schedules[0]
+        assert schedule.cut == () and schedule.trained[0] == "stem"
         assert others["all"]["seen"]["read"][0]["views"] is None
 
     @slow
@@ -465,8 +499,8 @@ class TestWords:
     @slow
     def test_a_budget_that_is_too_short_takes_the_least(self, others: Trained) -> None:
         plan = others.run("budget").read(Plan)
-        assert plan.schedule is not None and "more than the budget" in plan.schedule.reason
-        assert plan.schedule.trained == ("head",)
+        assert plan.schedules and "more than the budget" in plan.schedules[0].reason
+        assert plan.schedules[0].trained == ("head",)
 
     @slow
     def test_auto_without_time_says_so_and_leaves_a_whole_run(self, others: Trained) -> None:

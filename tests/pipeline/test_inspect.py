@@ -15,7 +15,7 @@ from graft.data.images import encode_png
 from graft.pipeline import thumbnails
 from graft.pipeline.inspect import inspect
 from graft.pipeline.intake import read_data
-from graft.pipeline.pages import INSPECTION, check_page
+from graft.pipeline.places import INSPECTION, check_place
 from graft.pipeline.thumbnails import LEAST_OF_A_CLASS, group_rows, make_thumbnails, sheet_rows
 from tests.report.reading import dangers, read
 
@@ -74,7 +74,7 @@ def test_its_own_page_is_replaced_and_anything_else_is_not(photos: Path, tmp_pat
     assert mine.read_text(encoding="utf-8") == "<html>my own page</html>"
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(BadInput, match="must be a new file"):
-        check_page(tmp_path / "folder.html", INSPECTION)
+        check_place(tmp_path / "folder.html", INSPECTION)
 
 
 def test_a_page_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from graft.backbones.freezing import Freeze
 from graft.core.errors import BadInput
 from graft.features.records import Output
 from graft.pipeline import asking
 from graft.pipeline import layouts as module
 from graft.pipeline.intake import Intake
-from graft.pipeline.layouts import RATES, Layout, draft, layouts, most_views, usual_batch
-from graft.pipeline.leaving import Work
+from graft.pipeline.layouts import RATES, Layout, draft, layouts, main_phase, most_views, usual_batch
 from graft.pipeline.scoring import rows_of
-from graft.training.linear import features_matrix, probabilities
+from graft.pipeline.work import Work
+from graft.training.linear import classify, probabilities
 from graft.training.tuning.records import Schedule
 from tests.pipeline.works import RISING_TO_S2, TAPS, head_on, intake_of, probed_of, work_of
 
@@ -99,7 +100,6 @@ class TestCut:
 class TestStored:
     def test_the_cut_is_whole_and_the_taps_below_are_averages(self, begin: Any) -> None:
         layout = first(begin())
-        assert layout.lower == TAPS[:4]
         assert layout.outputs == (Output(layer="s2_out", pooling="none"), *(Output(layer=tap) for tap in TAPS[:4]))
         assert layout.program(begin().resolved.plan).outputs == layout.outputs
 
@@ -111,7 +111,7 @@ class TestStored:
     def test_a_head_without_upper_layers_needs_no_maps(self, begin: Any) -> None:
         layout = first(begin(unfreeze="none"))
         assert all(output.pooling == "avg" for output in layout.outputs)
-        assert layout.lower == layout.start.taps
+        assert tuple(output.layer for output in layout.outputs) == layout.start.taps
 
 
 class TestStart:
@@ -140,9 +140,8 @@ class TestStart:
         start = next(layouts(work, probed)).start
         assert start.taps == TAPS[1:]
         values = probed.activations.values
-        wanted = probabilities(probed.result.held_out, features_matrix(values, TAPS[1:4]))
-        whole = features_matrix(values, TAPS[1:])
-        np.testing.assert_allclose(probabilities(start, whole), wanted, atol=1e-5)
+        wanted = classify(probed.result.held_out, values)
+        np.testing.assert_allclose(classify(start, values), wanted, atol=1e-5)
 
     def test_their_scaling_comes_from_the_training_photos_alone(self, begin: Any) -> None:
         """Sabotage: what test and validation photos show is multiplied; a training photo changed would be seen."""
@@ -204,36 +203,27 @@ class TestDraft:
     def test_one_phase_for_all_that_is_trained(self, begin: Any) -> None:
         work = begin()
         layout, schedule = first(work), drafted(work)
-        (phase,) = schedule.phases
-        assert (phase.trains, phase.epochs, phase.optimizer) == ("all", 8, "adam")
+        phase = schedule.phase
+        assert (phase.freeze, phase.epochs, phase.optimizer) == (Freeze(kind="until", layer="s3_down"), 8, "adam")
         assert (schedule.cut, schedule.trained, schedule.views) == (("s2_out",), S3, 3)
         assert schedule.store_bytes == 3 * 42 * layout.view_bytes()
         assert schedule.batch_images == usual_batch(work) == 16
         assert schedule.n_trained_parameters == layout.freezing.n_trained_parameters
 
-    def test_a_head_from_zero_is_trained_first(self, begin: Any) -> None:
-        head, upper = drafted(begin(head="trained")).phases
-        assert (head.trains, upper.trains) == ("head", "all")
-
-    @pytest.mark.parametrize("head", ["probe", "trained"])
-    def test_with_nothing_else_to_train_there_is_the_head(self, begin: Any, head: str) -> None:
-        (phase,) = drafted(begin(unfreeze="none", head=head)).phases
-        assert (phase.trains, phase.epochs) == ("head", 8)
-
     def test_words_go_before_what_is_usual(self, begin: Any) -> None:
         words = {"batch": 8, "optimizer": "sgd", "learning_rate": 0.05, "train_precision": "bfloat16"}
         schedule = drafted(begin(**words))
         assert (schedule.batch_images, schedule.precision) == (8, "bfloat16")
-        assert (schedule.phases[0].optimizer, schedule.phases[0].rate) == ("sgd", 0.05)
+        assert (schedule.phase.optimizer, schedule.phase.rate) == ("sgd", 0.05)
 
     def test_what_fits_the_photos_is_changed_gently(self, begin: Any) -> None:
         """The profile of photos that are unlike those of the backbone ends to rise early."""
-        strange = drafted(begin(), profile=RISING_TO_S2).phases[0].rate
-        known = drafted(begin(), profile=LATE).phases[0].rate
+        strange = drafted(begin(), profile=RISING_TO_S2).phase.rate
+        known = drafted(begin(), profile=LATE).phase.rate
         assert 0 < known < strange <= RATES["adam"]
 
     def test_each_optimizer_has_a_rate_of_its_own(self, begin: Any) -> None:
-        assert drafted(begin(optimizer="sgd")).phases[0].rate > drafted(begin()).phases[0].rate
+        assert drafted(begin(optimizer="sgd")).phase.rate > drafted(begin()).phase.rate
 
     def test_from_pixels_nothing_is_stored(self, begin: Any) -> None:
         schedule = drafted(begin(store="never"))
@@ -241,10 +231,11 @@ class TestDraft:
 
     @pytest.mark.parametrize("epochs", [1, 2, 100])
     def test_the_rate_has_time_to_rise_and_to_fall(self, begin: Any, epochs: int) -> None:
-        (phase,) = drafted(begin(), epochs=epochs).phases
+        phase = drafted(begin(), epochs=epochs).phase
         assert 0 < phase.warmup_epochs <= epochs / 4
 
 
 def drafted(work: Work, *, epochs: int = 8, **probe: Any) -> Schedule:
     probed = probed_of(work.intake.manifest, **probe)
-    return draft(work, probed, next(layouts(work, probed)), epochs=epochs, views=3)
+    layout = next(layouts(work, probed))
+    return draft(work, layout, main_phase(work, probed, layout, epochs), views=3)

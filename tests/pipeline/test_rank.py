@@ -16,7 +16,7 @@ from graft.evaluation.ranking import Ranking
 from graft.pipeline import rank as module
 from graft.pipeline import rank_report, timing
 from graft.pipeline.options import TrainOptions
-from graft.pipeline.pages import RANKING, check_page
+from graft.pipeline.places import RANKING, check_place
 from graft.pipeline.rank import rank
 from graft.pipeline.run import Made, Run
 from graft.pipeline.train import train
@@ -228,4 +228,4 @@ def test_the_page_and_the_next_command(ranking, data, tmp_path):
     (tmp_path / "mine.html").write_text("<html>my own page</html>", encoding="utf-8")
     for wrong in (tmp_path / "photo.jpg", tmp_path, tmp_path / "mine.html"):
         with pytest.raises(BadInput, match="The output must be"):
-            check_page(wrong, RANKING)
+            check_place(wrong, RANKING)

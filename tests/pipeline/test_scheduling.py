@@ -9,9 +9,10 @@ import pytest
 from graft.pipeline import asking, scheduling
 from graft.pipeline import layouts as module
 from graft.pipeline.intake import Intake
-from graft.pipeline.layouts import Layout, layouts
-from graft.pipeline.leaving import Work
+from graft.pipeline.layouts import Layout, layouts, main_phase
+from graft.pipeline.planning import program_of
 from graft.pipeline.scheduling import EPOCHS, LADDER, VIEWS, schedule_for
+from graft.pipeline.work import Work
 from graft.training.tuning.records import Schedule
 from tests.pipeline.works import intake_of, probed_of, scheduled, work_of
 
@@ -38,13 +39,15 @@ def begin(intake: Intake, photos: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def decide(work: Work, **probe: Any) -> tuple[Layout, Schedule]:
+    """The one phase there is."""
     decided = schedule_for(work, probed_of(work.intake.manifest, **probe))
     assert not isinstance(decided, str), decided
-    return decided
+    (step,) = decided
+    return step.layout, step.schedule
 
 
 def epochs_of(schedule: Schedule) -> int:
-    return sum(phase.epochs for phase in schedule.phases)
+    return schedule.phase.epochs
 
 
 class TestUnhurried:
@@ -98,13 +101,26 @@ class TestUnhurried:
         higher = list(layouts(begin(), probed))[1]
         for schedule in (
             earlier,
-            module.draft(begin(), probed, higher, epochs=4, views=2),
-            module.draft(begin(), probed, higher.cut_at(()), epochs=4, views=1),
+            module.draft(begin(), higher, main_phase(begin(), probed, higher, 4), views=2),
+            module.draft(begin(), higher.cut_at(()), main_phase(begin(), probed, higher, 4), views=1),
         ):
-            followed = schedule_for(scheduled(begin(), schedule), probed)
-            assert not isinstance(followed, str) and followed[1] == schedule
-            assert followed[0].cut == schedule.cut
-            assert followed[0].freezing.trained == schedule.trained
+            (followed,) = schedule_for(scheduled(begin(), schedule), probed)
+            assert followed.schedule == schedule
+            assert followed.layout.cut == schedule.cut
+            assert followed.layout.freezing.trained == schedule.trained
+
+    def test_a_new_head_is_trained_before_the_rest_on_what_the_probe_has_read(self, begin: Any) -> None:
+        work = begin(head="trained", epochs=5)
+        head, upper = schedule_for(work, probed_of(work.intake.manifest))
+        assert (head.schedule.phase.name, upper.schedule.phase.name) == ("head", "upper layers")
+        assert head.schedule.trained == () and upper.schedule.trained == S3
+        assert (head.schedule.views, head.schedule.cut) == (1, ("head_relu",))
+        assert head.layout.stored == program_of(work.resolved.plan).outputs
+
+    @pytest.mark.parametrize("head", ["probe", "trained"])
+    def test_with_nothing_else_to_train_there_is_the_head(self, begin: Any, head: str) -> None:
+        _, schedule = decide(begin(unfreeze="none", head=head, epochs=8))
+        assert (schedule.phase.name, schedule.phase.epochs, schedule.trained) == ("head", 8, ())
 
 
 class TestDisk:
@@ -161,7 +177,7 @@ class TestTime:
         freezing = next(layouts(begin(), probed_of(begin().intake.manifest))).freezing
 
         def set_costs(*, step: float = 0.0, view: float = 0.0, opening: float = 0.0) -> None:
-            made_up = scheduling._Costs(
+            made_up = scheduling.Costs(
                 step=step,
                 forward=step,
                 opening=opening,
@@ -229,7 +245,7 @@ class TestTime:
         def measure(work: Any, probed: Any, layout: Layout, batch: int) -> Any:
             asked_for.append(batch)
             opening = 1000.0 if batch == 16 else 1.0
-            return scheduling._Costs(step=1e-9, forward=1e-9, opening=opening, view=0.0, suffix_work=1, prefix_work=1)
+            return scheduling.Costs(step=1e-9, forward=1e-9, opening=opening, view=0.0, suffix_work=1, prefix_work=1)
 
         monkeypatch.setattr(scheduling, "_measure", measure)
         _, schedule = decide(begin(time_budget="100s"))
@@ -261,10 +277,16 @@ def test_estimates_of_what_is_measured(begin: Any) -> None:
     work = begin()
     layout = next(layouts(work, probed_of(work.intake.manifest)))
     suffix, prefix = layout.freezing.suffix_multiply_adds, layout.freezing.prefix_multiply_adds
-    costs = scheduling._Costs(0.5, 0.25, 3.0, 0.01, suffix, prefix)
+    costs = scheduling.Costs(0.5, 0.25, 3.0, 0.01, suffix, prefix)
     once = scheduling.FINISH_SECONDS + 3.0
-    one = costs.of(work, layout, 4, 2, 16) - once
+
+    def steps(*epochs: int) -> tuple[scheduling.Step, ...]:
+        phases = [main_phase(work, probed_of(work.intake.manifest), layout, count) for count in epochs]
+        return tuple(scheduling.Step(layout, module.draft(work, layout, each, views=2, batch=16)) for each in phases)
+
+    one = costs.of(work, steps(4)) - once
     assert one == pytest.approx(1.15 * (4 * (3 * 0.5 + 1 * 0.25) + 0.01 * (42 * 2 + 9)))
-    half = scheduling._Costs(0.5, 0.25, 3.0, 0.01, 2 * suffix, 2 * prefix)
-    assert half.of(work, layout, 4, 2, 16) - once == pytest.approx(one / 2)
-    assert costs.of(work, layout, 8, 2, 16) > costs.of(work, layout, 4, 2, 16)
+    half = scheduling.Costs(0.5, 0.25, 3.0, 0.01, 2 * suffix, 2 * prefix)
+    assert half.of(work, steps(4)) - once == pytest.approx(one / 2)
+    assert costs.of(work, steps(8)) > costs.of(work, steps(4))
+    assert costs.of(work, steps(4, 4)) > costs.of(work, steps(4)), "each phase counts"

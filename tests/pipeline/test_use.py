@@ -189,12 +189,42 @@ def test_an_unknown_class_is_refused(finished, tmp_path):
     assert caught.value.code == "class_set_changed"
 
 
+def test_what_the_folders_were_meant_as_is_told(finished, tmp_path):
+    """A folder around the classes, folders by date, and photos in no folder are three different mistakes."""
+    later = write_photos(tmp_path / "around" / "later", per_class=5, labels=("plain", "stripes"))
+    with pytest.raises(BadInput, match="got later") as around:
+        evaluate(finished.run, tmp_path / "around", progress=PROGRESS)
+    assert around.value.hint == f"Did you mean {str(later)!r}?"
+    dates = tmp_path / "dates"
+    dates.mkdir()
+    shutil.copytree(later / "plain", dates / "May")
+    shutil.copytree(later / "stripes", dates / "June")
+    with pytest.raises(BadInput, match="got June, May") as dated:
+        evaluate(finished.run, dates, progress=PROGRESS)
+    assert f"graft predict {finished.run} {dates}" in dated.value.hint
+    with pytest.raises(BadInput, match="got 5 in no such folder") as flat:
+        evaluate(finished.run, later / "plain", progress=PROGRESS)
+    assert flat.value.hint.endswith(f"graft predict {finished.run} {later / 'plain'}")
+
+
+def test_other_photos_need_no_train_split_and_not_every_class(finished, tmp_path):
+    later = write_photos(tmp_path / "later" / "test", per_class=5, labels=("plain", "stripes"))
+    assert evaluate(finished.run, tmp_path / "later", progress=PROGRESS).n == 10
+    for photo in (later / "plain").iterdir():
+        photo.unlink()
+    assert evaluate(finished.run, tmp_path / "later", progress=PROGRESS).n == 5
+    table = tmp_path / "table.csv"
+    rows = [f"{photo.relative_to(tmp_path).as_posix()};stripes;test" for photo in (later / "stripes").iterdir()]
+    table.write_text("\n".join(["path;label;split", *rows]), encoding="utf-8")
+    assert evaluate(finished.run, table, progress=PROGRESS).n == 5
+
+
 def test_the_report_can_be_made_again_without_the_photos(finished, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(finished.run, moved)
     before = (moved / "report.html").read_bytes()
     (moved / "report.html").unlink()
-    assert rebuild_report(moved, progress=PROGRESS).read_bytes().count(b"data:image/jpeg") == before.count(
+    assert rebuild_report(moved, progress=PROGRESS).page.read_bytes().count(b"data:image/jpeg") == before.count(
         b"data:image/jpeg"
     )
 

@@ -19,7 +19,7 @@ from graft.core.errors import BadInput, GraftError
 from graft.core.hashing import sha256_file
 from graft.core.progress import SilentProgress
 from graft.data.records import Photo
-from graft.pipeline import finetuning, views
+from graft.pipeline import finetuning, phases, views
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.train import train
 
@@ -60,17 +60,17 @@ def audited(seen: dict[str, Any]) -> Iterator[None]:
 
     def tune(task: Any, **words: Any) -> Any:
         seen["tuned"] += 1
-        seen["start"] = numbers(task.start)
+        seen.setdefault("start", numbers(task.start))  # of the first phase
         seen["labels"] = task.train_labels.tolist()
         return genuine(task, **words)
 
     extract_views, pixels = views.extract_views, views.PixelSource
-    whole, genuine = finetuning.finetune, finetuning.tune
+    whole, genuine = finetuning.finetune, phases.tune
     with ExitStack() as stack:
         for module, name, other in (
             (views, "extract_views", stored),
             (views, "PixelSource", fresh),
-            (finetuning, "tune", tune),
+            (phases, "tune", tune),
             (sys.modules["graft.pipeline.train"], "finetune", begin),
         ):
             stack.enter_context(mock.patch.object(module, name, other))
@@ -104,7 +104,7 @@ def stop(*arguments: Any, **words: Any) -> Any:
     raise problem
 
 
-GENUINE: dict[str, Callable[..., Any]] = {"sources": finetuning.sources, "task_of": finetuning.task_of}
+GENUINE: dict[str, Callable[..., Any]] = {"sources": phases.sources, "task_of": phases.task_of}
 FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     "leak": {"sources": leak, "task_of": leak_labels},
     "stop before": {"_prepare": stop},
@@ -118,7 +118,8 @@ def one(job: dict[str, Any]) -> dict[str, Any]:
     with ExitStack() as stack:
         stack.enter_context(audited(seen))
         for name, fault in FAULTS.get(job.get("spoil", ""), {}).items():
-            stack.enter_context(mock.patch.object(finetuning, name, fault))
+            module = phases if hasattr(phases, name) else finetuning
+            stack.enter_context(mock.patch.object(module, name, fault))
         try:
             result = train(TrainOptions(**job["options"]), progress=progress)
         except GraftError as error:

@@ -13,12 +13,12 @@ from graft.data.records import Manifest
 from graft.evaluation.records import Score
 from graft.pipeline.clock import Clock
 from graft.pipeline.intake import Intake, read_data
-from graft.pipeline.leaving import Work
 from graft.pipeline.options import TrainOptions, TuningOptions
 from graft.pipeline.planning import resolve_plan
 from graft.pipeline.run import Run
 from graft.pipeline.scoring import Probed, rows_of
-from graft.training.records import Depth, LinearClassifier
+from graft.pipeline.work import Work
+from graft.training.records import Classifier, Depth
 from tests.pipeline.conftest import options
 
 # Of sprout: the classes are told apart no better above the end of its second stage.
@@ -57,11 +57,11 @@ def work_of(intake: Intake, photos: Path, place: Path, *, passed: float = 0.0, *
     return Work(Run(place / "run"), intake, resolved, asked, place, FixedClock(passed=passed), SilentProgress())
 
 
-def head_on(taps: Sequence[str], classes: int = 3, seed: int = 0, temperature: float = 1.0) -> LinearClassifier:
+def head_on(taps: Sequence[str], classes: int = 3, seed: int = 0, temperature: float = 1.0) -> Classifier:
     """A head with random numbers."""
     draw = np.random.default_rng(seed)
     width = sum(WIDTHS[TAPS.index(tap)] for tap in taps)
-    return LinearClassifier(
+    return Classifier(
         taps=tuple(taps),
         mean=draw.normal(size=width).astype(np.float32),
         scale=draw.uniform(0.5, 2, width).astype(np.float32),
@@ -75,7 +75,7 @@ def probed_of(
     manifest: Manifest,
     *,
     profile: Sequence[float] = RISING_TO_S2,
-    head: LinearClassifier | None = None,
+    head: Classifier | None = None,
     class_weighted: bool = False,
 ) -> Probed:
     """A probe with this depth profile. Its refitted head is another one than `held_out`."""
@@ -101,4 +101,4 @@ def probed_of(
 
 def scheduled(work: Work, schedule: Any) -> Work:
     """The same work after its schedule was decided, as a rerun finds it."""
-    return replace(work, resolved=replace(work.resolved, plan=replace(work.resolved.plan, schedule=schedule)))
+    return replace(work, resolved=replace(work.resolved, plan=replace(work.resolved.plan, schedules=(schedule,))))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw
 
+from graft.backbones.freezing import Freeze
 from graft.core.records import record_hash, to_value
 from graft.data.augmentation.records import Augmentation
 from graft.data.inspection.summary import inspect_manifest
@@ -15,7 +16,7 @@ from graft.data.records import ImageFacts, Manifest, Photo, Quarantined
 from graft.evaluation.comparison import compare
 from graft.evaluation.intervals import wilson
 from graft.evaluation.metrics import evaluate
-from graft.report.data import InspectionData, Mistake, Pictures, ReportData
+from graft.report.data import Answered, InspectionData, Pictures, ReportData, Viewed
 from graft.training.records import Choice, Depth, ProbeSummary
 from graft.training.tuning.records import Epoch, Phase, Schedule, Tuning, TuningSummary
 
@@ -158,13 +159,16 @@ def make_schedule(**changes: object) -> Schedule:
         "store_bytes": 757_334_016,
         "batch_images": 32,
         "precision": "float32",
-        "phases": (
-            Phase(name="head", trains="head", epochs=2),
-            Phase(name="upper layers", trains="all", epochs=10, layer_decay=0.9),
-        ),
+        "phase": Phase(name="upper layers", freeze=Freeze(kind="auto"), epochs=10, layer_decay=0.9),
         "reason": "12 epochs of 8 views from the cut at conv_pw_6_relu fit into 5 minutes and 757 MB of disk",
     }
     return Schedule(**(values | changes))
+
+
+def make_head_schedule() -> Schedule:
+    """The phase before: the classifier alone."""
+    phase = Phase(name="head", freeze=Freeze(kind="none"), epochs=2)
+    return make_schedule(phase=phase, trained=(), n_trained_parameters=0, reason="2 epochs for the new classifier")
 
 
 def make_tuning(*, lost: int = 1, won: int = 9, n: int = 309, **changes: object) -> TuningSummary:
@@ -203,13 +207,26 @@ def make_tuned_report(tuning: TuningSummary | None = None, **changes: object) ->
         "recipe": "auto",
         "recipe_reason": "the linear probe first, then fine-tuning, and the better of both is kept",
         "tuning": to_value(make_asked()),
-        "schedule": to_value(make_schedule()),
+        "schedules": [to_value(make_head_schedule()), to_value(make_schedule())],
     }
     labels = np.zeros(data.evaluation.n, np.int64)
     first, second = labels.copy(), labels.copy()
     first[:9], second[:2] = 1, 1
     made = tuning or make_tuning(comparison_on_test=compare(labels, first, second))
-    return replace(data, plan=plan, tuning=made)
+    return replace(data, plan=plan, tuning=made, views=make_views(data.manifest))
+
+
+def make_views(manifest: Manifest, photos: int = 4, views: int = 6) -> tuple[Viewed, ...]:
+    """Some training photos, each with pictures that stand for its views."""
+    train = [photo for photo in manifest.photos if photo.split == "train"][:photos]
+    return tuple(
+        Viewed(
+            photo.path,
+            manifest.classes[photo.label],
+            tuple((drawn(photo.label, 100 + view), f"+{view}°, mirrored" if view else "") for view in range(views)),
+        )
+        for photo in train
+    )
 
 
 def make_pictures(manifest: Manifest, n_samples: int, picture: Picture = drawn) -> Pictures:
@@ -266,7 +283,14 @@ def make_report(
         answers, labels, classes, manifest_hash=record_hash(manifest), bundle_hash="b" * 64, split=split, seed=0
     )
     predicted = answers.argmax(axis=1)
+    right = np.flatnonzero(predicted == labels)
     wrong = sorted(np.flatnonzero(predicted != labels), key=lambda row: -answers[row].max())
+
+    def answered(row: int) -> Answered:
+        thumbnail = picture(int(labels[row]), 40 + int(row) % 100)
+        said = classes[predicted[row]]
+        return Answered(scored[row].path, classes[labels[row]], said, float(answers[row].max()), thumbnail)
+
     values: dict[str, object] = {
         "name": name,
         "created": "2026-11-22T10:17:03+00:00",
@@ -289,16 +313,8 @@ def make_report(
         "probe": make_probe(len(manifest.photos) // 2, evaluation.accuracy.value / 0.97),
         "evaluation": evaluation,
         "comparison_with_last_layer": to_value(compare(labels, weaker.argmax(axis=1), predicted)),
-        "mistakes": tuple(
-            Mistake(
-                scored[row].path,
-                classes[labels[row]],
-                classes[predicted[row]],
-                float(answers[row].max()),
-                picture(int(labels[row]), 40 + int(row) % 100),
-            )
-            for row in wrong[:n_mistakes]
-        ),
+        "mistakes": tuple(map(answered, wrong[:n_mistakes])),
+        "answers": tuple(map(answered, [*wrong[:2], *right[:: max(1, len(right) // 25)]][:25])),
         "pictures": make_pictures(manifest, n_samples, picture),
         "seconds": {"Scan": 1.84, "Compile": 6.2, "Read photos": 11.6, "Fit": 3.31, "Score": 0.42, "Report": 0.18},
         "versions": {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from graft.report.data import InspectionData
+from graft.report.figures import charts_of
 from graft.report.inspection_page import render_inspection
 from graft.report.page import render_html
 from tests.report.factory import (
@@ -107,6 +108,34 @@ def test_nothing_sticks_out_or_overlaps(browser: Any, pages: dict[str, Path], na
     assert view.evaluate(OVERLAPS) == []
     assert [url for url in requests if not url.startswith("data:")] == [pages[name].as_uri()]
     assert complaints == []
+    view.close()
+
+
+CLIPPED = """() => {
+    const all = document.documentElement.getBoundingClientRect();
+    return [...document.querySelectorAll('text')].filter(e => {
+        const box = e.getBoundingClientRect();
+        return box.left < 4 || box.top < 4 || box.right > all.right - 4 || box.bottom > all.bottom - 4;
+    }).map(e => e.textContent);
+}"""
+
+
+@pytest.mark.parametrize("classes", [("a", LONG), tuple("0123456789"), tuple(f"{LONG}_{i}" for i in range(43))])
+def test_figures_show_all_of_their_words(browser: Any, tmp_path: Path, classes: tuple[str, ...]) -> None:
+    data = make_tuned_report(
+        classes=classes,
+        per_class=60,
+        skill=4.0,
+        seconds={"features": 3.0, "head": 4000.0, "fine-tuning": 1.0},
+        n_computed=5,
+        n_reused=9_000,
+    )
+    view = browser.new_page(viewport={"width": 2000, "height": 2000})
+    for name, file in charts_of(data).items():
+        (tmp_path / name).write_bytes(file)
+        view.goto((tmp_path / name).as_uri())
+        assert view.evaluate("document.querySelectorAll('text').length") > 5
+        assert view.evaluate(CLIPPED) == [], name
     view.close()
 
 

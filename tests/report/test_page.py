@@ -15,16 +15,16 @@ from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Quarantined
 from graft.report import page as page_module
 from graft.report import words
-from graft.report.data import Mistake, Pictures, ReportData
+from graft.report.data import Answered, Pictures, ReportData, Viewed
 from graft.report.overview import SHEET_BYTES
 from graft.report.page import render_html, render_json
-from tests.report.factory import make_report
+from tests.report.factory import make_report, make_tuned_report, make_tuning
 from tests.report.reading import Element, dangers, heading_levels, read
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = (
     "score", "trust", "basis", "next", "data", "left-out", "duplicates", "depth", "confusion", "classes", "calibration",
-    "mistakes", "samples", "making",
+    "answers", "mistakes", "samples", "making",
 )  # fmt: skip
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_ATTRIBUTE = "\" onerror='alert(1)' x=\"><img src=http://example.org/x.png onload=alert(2)>"
@@ -47,7 +47,10 @@ def hostile_report() -> ReportData:
         command=f"graft train {HOSTILE_ATTRIBUTE}",
         created=HOSTILE,
         plan={HOSTILE: {HOSTILE_ATTRIBUTE: [HOSTILE]}, "recipe": HOSTILE, "recipe_reason": HOSTILE_ATTRIBUTE},
-        mistakes=(Mistake(HOSTILE_ATTRIBUTE, HOSTILE, HOSTILE_ATTRIBUTE, 0.9, b"\xff\xd8"),),
+        mistakes=(Answered(HOSTILE_ATTRIBUTE, HOSTILE, HOSTILE_ATTRIBUTE, 0.9, b"\xff\xd8"),),
+        answers=(Answered(HOSTILE_ATTRIBUTE, HOSTILE, HOSTILE_ATTRIBUTE, 0.9, b"\xff\xd8"),),
+        tuning=make_tuning(reason=HOSTILE),
+        views=(Viewed(HOSTILE_ATTRIBUTE, HOSTILE, ((b"\xff\xd8", HOSTILE_ATTRIBUTE),)),),
         pictures=Pictures({path: b"\xff\xd8" for path in paths}, {HOSTILE: paths[:2], HOSTILE_ATTRIBUTE: paths[2:]}),
         seconds={HOSTILE: 1.0},
         versions={HOSTILE: HOSTILE_ATTRIBUTE},
@@ -165,6 +168,34 @@ def test_mistakes_show_both_classes_and_the_probability(report: ReportData, page
         assert f"is {mistake.true}" in item.text
         assert words.percent(mistake.probability, 0) in item.text
         assert item.all("img")[0].attributes["alt"] == mistake.path
+
+
+def test_answers_stand_in_a_grid_and_the_wrong_ones_are_marked(report: ReportData, page: Element) -> None:
+    section = page.all("section", id="answers")[0]
+    shown = section.all("li")
+    assert len(shown) == len(section.all("img")) == 25
+    for item, element in zip(report.answers, shown, strict=True):
+        wrong = item.true != item.predicted
+        assert ("wrong" in element.attributes.get("class", "").split()) == wrong
+        assert element.all("span", class_="truth")[0].text == f"is {item.true}"
+        assert element.all("span", class_="said")[0].text == f"{'✗' if wrong else '✓'} said {item.predicted}"
+    assert "2 are wrong, and framed." in section.text
+    assert f"25 of the {report.evaluation.n} photos it never saw" in section.text
+
+
+def test_runs_without_kept_answers_have_no_such_section(report: ReportData) -> None:
+    page = read(render_html(replace(report, answers=())))
+    assert page.all("section", id="answers") == []
+    assert "#answers" not in [link.attributes["href"] for link in page.all("a")]
+
+
+def test_augmented_views_stand_beside_their_photo() -> None:
+    data = make_tuned_report()
+    rows = read(render_html(data)).all("section", id="tuning")[0].all("figure", class_="views")
+    assert [len(row.all("img")) for row in rows] == [6] * 4
+    assert rows[0].all("img")[1].attributes["title"] == "+1°, mirrored"
+    assert data.views[0].path in rows[0].text
+    assert read(render_html(replace(data, views=()))).all("figure", class_="views") == []
 
 
 def test_a_validation_score_is_called_one() -> None:

@@ -22,7 +22,7 @@ def section(tuned: ReportData) -> Element:
 
 
 def with_schedule(data: ReportData, **changes: object) -> ReportData:
-    return replace(data, plan=data.plan | {"schedule": to_value(make_schedule(**changes))})
+    return replace(data, plan=data.plan | {"schedules": [to_value(make_schedule(**changes))]})
 
 
 def asked(data: ReportData, **changes: object) -> ReportData:
@@ -48,12 +48,14 @@ def test_the_verdict_comes_first_with_why_and_the_comparison(section: Element) -
 
 def test_what_was_frozen_and_trained_is_counted_and_proved(tuned: ReportData, section: Element) -> None:
     facts = {row.all("dt")[0].text: row.all("dd")[0].text for row in section.all("dl")[0].all("div")}
-    assert facts["Trained"] == "2,663,424 weights in 14 layers, conv_dw_7 to conv_pw_13; and the classifier"
-    assert facts["Frozen"] == "565,440 weights. BatchNormalization stays as it was in every layer"
-    assert facts["Computed once"] == (
+    assert (
+        facts["Trained, upper layers"] == "2,663,424 weights in 14 layers, conv_dw_7 to conv_pw_13; and the classifier"
+    )
+    assert facts["Frozen, upper layers"] == "565,440 weights. BatchNormalization stays as it was in every layer"
+    assert facts["Computed once, upper layers"] == (
         "up to conv_pw_6_relu, computed once for 8 views of each training photo and stored (757 MB)"
     ).replace("757 MB", "757\u00a0MB")
-    assert facts["Planned"] == tuned.schedule.reason
+    assert facts["Planned, upper layers"] == tuned.schedules[1].reason
     assert facts["Course"] == "12 epochs. Best: epoch 11."
     assert tuned.tuning.frozen_sha256 in section.text
 
@@ -152,10 +154,10 @@ def test_training_from_pixels_and_of_the_head_alone_is_told(tuned: ReportData) -
 
 
 def test_views_are_told_in_words(tuned: ReportData) -> None:
-    views = dict(tuning.facts(tuned))["Views"]
+    views = dict(tuning.facts(with_schedule(tuned)))["Views"]
     assert views.startswith("the photo as it is, and others turned by up to 20°, ")
     assert dict(tuning.facts(with_schedule(tuned, cut=())))["Views"].startswith("turned by up to 20°")
-    for plain in (with_schedule(tuned, views=1), asked(tuned, augmentation=Augmentation())):
+    for plain in (with_schedule(tuned, views=1), asked(with_schedule(tuned), augmentation=Augmentation())):
         assert dict(tuning.facts(plain))["Views"] == "each photo as it is"
 
 
@@ -229,15 +231,15 @@ def test_the_json_holds_the_whole_record(tuned: ReportData) -> None:
     assert value["fine_tuning"]["schema"] == "graft/tuning/1"
     again = from_json(TuningSummary, json.dumps(value["fine_tuning"]).encode(), source="report.json")
     assert to_json(again) == to_json(tuned.tuning)
-    assert value["plan"]["schedule"]["cut"] == ["conv_pw_6_relu"]
+    assert value["plan"]["schedules"][1]["cut"] == ["conv_pw_6_relu"]
 
 
 def test_a_schedule_that_is_none_is_refused(tuned: ReportData) -> None:
-    with pytest.raises(IntegrityProblem, match=r"plan\.schedule"):
-        replace(tuned, plan=tuned.plan | {"schedule": {"cut": []}})
+    with pytest.raises(IntegrityProblem, match=r"plan\.schedules"):
+        replace(tuned, plan=tuned.plan | {"schedules": [{"cut": []}]})
 
 
 def test_without_a_schedule_the_section_is_shorter(tuned: ReportData) -> None:
-    data = replace(tuned, plan={key: value for key, value in tuned.plan.items() if key != "schedule"})
+    data = replace(tuned, plan={key: value for key, value in tuned.plan.items() if key != "schedules"})
     assert [name for name, _ in tuning.facts(data)] == ["Course"]
     assert "The fine-tuned network was kept." in shown(data)

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from graft.core.errors import BadInput
+from graft.features.records import Output
 from graft.training.linear import as_sigmoid, as_softmax, features_matrix, probabilities
-from graft.training.records import LinearClassifier
+from graft.training.records import Classifier
 
 NUMBERS = st.floats(-8, 8, width=32)
 
 
-def classifier(kernel: np.ndarray, bias: np.ndarray, temperature: float = 1.0) -> LinearClassifier:
+def classifier(kernel: np.ndarray, bias: np.ndarray, temperature: float = 1.0) -> Classifier:
     width = len(kernel)
-    return LinearClassifier(("tap",), np.zeros(width, "f4"), np.ones(width, "f4"), kernel, bias, temperature)
+    return Classifier(("tap",), np.zeros(width, "f4"), np.ones(width, "f4"), kernel, bias, temperature)
 
 
 @given(
@@ -48,7 +49,7 @@ def test_a_sigmoid_is_for_two_classes_only():
 
 def test_features_are_rounded_through_float16_in_the_order_of_the_taps():
     values = {"a:avg": np.array([[1.0001]]), "b:avg": np.array([[2.0, 3.0]])}
-    found = features_matrix(values, ["b", "a"])
+    found = features_matrix(values, [Output(layer="b"), Output(layer="a")])
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, [[2, 3, np.float32(np.float16(1.0001))]])
 

@@ -9,7 +9,7 @@ from graft.backbones.records import Preprocessing
 from graft.core.errors import BadInput, IntegrityProblem
 from graft.core.progress import SilentProgress
 from graft.core.randomness import stream
-from graft.training.linear import features_matrix, probabilities
+from graft.training.linear import classify
 from graft.training.probe import ProbeResult, Rows, fit_probe, train_probe
 from graft.training.records import Plan
 from graft.training.taps import TapTable
@@ -72,7 +72,7 @@ def test_its_probabilities_are_good_on_photos_it_never_read():
     result = run(*problem())
     test = np.arange(200, 240)
     values = {name: value[test] for name, value in table.values.items()}
-    found = probabilities(result.classifier, features_matrix(values, result.classifier.taps))
+    found = classify(result.classifier, values)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     assert (found.argmax(axis=1) == test % 3).mean() > 0.85
 
@@ -145,7 +145,7 @@ def test_few_photos_and_many_features_do_not_make_it_too_sure():
     rows = Rows(np.arange(60), np.zeros(0, int))
     result = run(table, labels, rows, classes=2, widths=(width,) * 3)
     new = {name: value[60:] for name, value in values.items()}
-    chances = probabilities(result.classifier, features_matrix(new, result.classifier.taps))
+    chances = classify(result.classifier, new)
     accuracy = (chances.argmax(axis=1) == labels[60:]).mean()
     assert 0.7 < accuracy < 0.995
     assert chances.max(axis=1).mean() < accuracy + 0.08
@@ -176,7 +176,7 @@ def test_photos_that_all_look_the_same_teach_nothing_and_break_nothing():
     values = {f"{tap}:avg": np.ones((24, width), np.float16) for tap, width in zip(TAPS, (80, 120, 160), strict=True)}
     rows = Rows(np.arange(16), np.arange(16, 24))
     result = run(TapTable(values, TAPS), np.arange(24) % 2, rows, classes=2, widths=(80, 120, 160))
-    assert probabilities(result.classifier, features_matrix(values, result.classifier.taps)) == pytest.approx(
+    assert classify(result.classifier, values) == pytest.approx(
         0.5, abs=1e-3
     )
 

@@ -6,18 +6,24 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from graft.backbones.families import (
+    alexnet,
+    convnet,
     convnext,
     densenet,
     efficientnet,
     efficientnet_v2,
+    googlenet,
     inception,
+    lenet,
     mobilenet,
     mobilenet_v2,
     mobilenet_v3,
     nasnet,
     resnet,
+    senet,
     sprout,
     vgg,
+    vit,
 )
 from graft.backbones.records import BackboneRecord
 from graft.core.errors import BadInput
@@ -39,6 +45,12 @@ _RECORDS = (
     *efficientnet.RECORDS,
     *efficientnet_v2.RECORDS,
     *convnext.RECORDS,
+    *senet.RECORDS,
+    *googlenet.RECORDS,
+    *vit.RECORDS,
+    *alexnet.RECORDS,
+    *lenet.RECORDS,
+    *convnet.RECORDS,
 )
 _CATALOGUE: Mapping[str, BackboneRecord] = MappingProxyType({record.name: record for record in _RECORDS})
 

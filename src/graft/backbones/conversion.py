@@ -3,23 +3,28 @@
 A process of its own, because the library that reads HDF5 is written in C and the file comes from outside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from graft.backbones.builders.efficientnet import with_true_variance
 from graft.backbones.catalogue import catalogue
-from graft.backbones.efficientnet import with_true_variance
 from graft.backbones.hdf5 import open_layers
-from graft.backbones.layouts import layout
-from graft.backbones.matching import choose, match_layers, match_tensors
+from graft.backbones.layouts import Layout, layout
+from graft.backbones.matching import Difference, Found, choose, match_layers, match_tensors
+from graft.backbones.torch_files import open_torch
+from graft.backbones.translation import TRANSLATIONS, match_translated
 from graft.core.child import serve_child
 from graft.core.errors import BadInput, IntegrityProblem
 from graft.core.hashing import sha256_file
-from graft.core.tensors import TensorFile, read_tensors, tensors_sha256, write_tensors
+from graft.core.tensors import read_tensors, tensors_sha256, write_tensors
 
 WRITER = "weights"
+HDF5, TORCH = "hdf5", "torch"  # kinds of files; the third is safetensors
+READ_OF_TORCH = f"Graft reads for {', '.join(TRANSLATIONS)} only"
 VERSION = "1"  # part of the converted file's name: raise it when the same source would convert to other numbers
 EFFICIENTNET = "efficientnet"  # the family whose published weights need mending
 TOP_KEY = "top_sha256"  # in a converted file's metadata: hash of the top beside it, or ""; older files lack it
@@ -55,22 +60,34 @@ def _write(target: Path, tensors: dict[str, Array], metadata: dict[str, str]) ->
 def _read(path: Path, kind: str, names: tuple[str, ...]) -> tuple[str, dict[str, Array], dict[str, Array]]:
     """The network's name, its tensors and its top's as float32; shapes are compared before a number is read."""
     layouts = {name: layout(record) for name, record in catalogue().items()}
-    if kind == "safetensors":
-        with _open_tensors(path) as file:
-            outcomes = {name: match_tensors(each, file.tensors) for name, each in layouts.items()}
+    if kind == HDF5:
+        with open_layers(path) as stored:
+            outcomes = {name: match_layers(each, stored, path.name) for name, each in layouts.items()}
             name, found = choose(outcomes, names, path.name)
             return name, _loaded(found.tensors, path.name), _loaded(found.top, path.name)
-    with open_layers(path) as stored:
-        outcomes = {name: match_layers(each, stored, path.name) for name, each in layouts.items()}
+    with open_torch(path) if kind == TORCH else _open_tensors(path) as tensors:
+        outcomes = {name: _match(name, each, tensors) for name, each in layouts.items()}
         name, found = choose(outcomes, names, path.name)
         return name, _loaded(found.tensors, path.name), _loaded(found.top, path.name)
 
 
-def _open_tensors(path: Path) -> TensorFile:
+def _match(name: str, of_network: Layout, tensors: Mapping[str, Any]) -> Found | Difference:
+    """What a file of named tensors is to one network. Our own names are `layer/weight`, torch's have points only."""
+    if not tensors or any("/" in each for each in tensors):
+        return match_tensors(of_network, tensors)
+    if name in TRANSLATIONS:
+        return match_translated(of_network, TRANSLATIONS[name], tensors)
+    return Difference(-1, f"must be weights that Keras saved, got a file of torch, which {READ_OF_TORCH}")
+
+
+@contextmanager
+def _open_tensors(path: Path) -> Iterator[Mapping[str, Array]]:
     try:
-        return read_tensors(path, source=path.name, follow_links=True)
+        file = read_tensors(path, source=path.name, follow_links=True)
     except IntegrityProblem as error:  # the file is the user's, not one that Graft keeps
         raise BadInput(error.message, hint=error.hint, code="weights_refused") from None
+    with file:
+        yield file.tensors
 
 
 def _loaded(found: Mapping[str, Any], source: str) -> dict[str, Array]:

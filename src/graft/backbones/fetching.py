@@ -40,7 +40,7 @@ def fetch(record: BackboneRecord, *, top: bool, cache: Path, progress: Progress,
         return Fetched(record, known, None)
     source = published_source(record, top)
     parameters = (record.parameters_with_top if holds_top(source) else None) or record.parameters
-    limit = round(BYTES_OF_A_NUMBER * parameters * SLACK_SHARE) + SLACK_BYTES
+    limit = round(BYTES_OF_A_NUMBER * (parameters + source.more_parameters) * SLACK_SHARE) + SLACK_BYTES
     wanted = Published(
         url=pinned_url(source),
         limit_bytes=limit,

@@ -13,6 +13,7 @@ from graft.core.errors import BadInput
 from graft.core.records import record
 
 NORMALIZATION = "BatchNormalization"  # Keras' name of the one kind that stays as it is wherever training begins
+MEETINGS = frozenset({"Add", "Concatenate", "Multiply"})  # where branches become one map
 POOLING = 1  # the global average pooling above the last layer, counted by `last` as the backbone's last layer
 
 
@@ -142,10 +143,14 @@ def map_levels(layers: Sequence[Layer]) -> tuple[int, ...]:
 
 
 def _working_sides(layers: Sequence[Layer]) -> list[int]:
-    """For each layer the largest side of a map that a layer with weights has there or above; 0 where none has."""
+    """For each layer the largest side of a map that is there or above, after a layer with weights; 0 where none is.
+
+    Or after one where branches meet: the small maps of a side branch are no map that the network goes on with.
+    """
     sides: list[int] = []
     for layer in reversed(layers):
-        side = layer.shape[0] if layer.trainable_parameters and len(layer.shape) == 3 else 0
+        works = layer.trainable_parameters > 0 or layer.kind in MEETINGS
+        side = layer.shape[0] if works and len(layer.shape) == 3 else 0
         sides.append(max(side, sides[-1] if sides else 0))
     return sides[::-1]
 
@@ -195,6 +200,11 @@ def _above_level(table: LayerTable, count: int) -> int:
     layers = table.without_top()
     levels = map_levels(layers)
     highest = levels[_position(layers, _highest(table).name)]
+    if count >= highest == 1:
+        raise BadInput(
+            f"The network must have maps of several sizes for levels, got {_title(table)}, whose maps have one size.",
+            hint="Use --freeze-until LAYER or --unfreeze-last N.",
+        )
     if count >= highest:
         raise BadInput(
             f"The level to freeze up to must be 0 to {highest - 1} for {_title(table)}, got {count}.",

@@ -19,7 +19,7 @@ from graft.core.files import make_directory, mark_used, write_atomic
 from graft.core.hashing import sha256_json
 from graft.core.records import from_json, from_sealed_json, record, to_sealed_json, to_value
 
-VERSION = 2  # raise it when the same network would give another table
+VERSION = 3  # raise it when the same network would give another table
 BUILD_SECONDS = 600.0
 FOLDER = "layers"  # in the cache
 
@@ -34,6 +34,7 @@ class Layer:
     shape: tuple[int, ...]
     parameters: int
     trainable_parameters: int  # when nothing is frozen: without statistics that are tracked, not learned
+    trainable_tensors: int = 0  # those of them that are weights of their own, as a kernel and a bias
     multiply_adds: int = 0  # for one image; see graft.backbones.measuring
     top: bool = False  # of the network's own classifier
 
@@ -42,7 +43,7 @@ class Layer:
 class LayerTable:
     """All layers of a network at one size, from the input to the last of its own classifier."""
 
-    SCHEMA: ClassVar[str] = "graft/layers/2"
+    SCHEMA: ClassVar[str] = "graft/layers/3"
     backbone: str
     side_pixels: int
     layers: tuple[Layer, ...]
@@ -116,6 +117,7 @@ def table_of(backbone: BackboneRecord, side_pixels: int, plain: Any, whole: Any)
             shape=_shape(layer),
             parameters=int(layer.count_params()),
             trainable_parameters=sum(math.prod(weight.shape) for weight in layer.trainable_weights),
+            trainable_tensors=len(layer.trainable_weights),
             multiply_adds=layer_multiply_adds(layer),
             top=layer.name not in known,
         )

@@ -7,6 +7,7 @@ network.
 """
 
 import json
+import math
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,10 @@ from graft.core.files import write_atomic
 
 LAYOUTS = Path(__file__).parent / "assets" / "layouts"
 Shape = tuple[int, ...]
+# Weights that a network tracks, or was given, and does not learn.
+TRACKED = frozenset(
+    {"moving_mean", "moving_variance", "moving_stddev", "renorm_mean", "renorm_stddev", "mean", "variance", "count"}
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,16 @@ def layout(record: BackboneRecord) -> Layout:
     """The record's layout: as stored, or measured on the built network where nothing is."""
     stored = _stored(record.family).get(record.name)
     return stored if stored is not None else measure(record)
+
+
+def learned_parameters(record: BackboneRecord, *, top: bool = False) -> int:
+    """Parameters that training can change, as torch counts them, without the network's `top` or with it.
+
+    A record's own figures count as Keras does: what is tracked, as by BatchNormalization, too.
+    """
+    known = layout(record)
+    shapes = known.shapes() | (known.top_shapes() if top else {})
+    return sum(math.prod(shape) for name, shape in shapes.items() if name.rpartition("/")[2] not in TRACKED)
 
 
 def measure(record: BackboneRecord) -> Layout:

@@ -16,13 +16,17 @@ from graft.backbones.records import BackboneRecord
 def multiply_adds(model: Any) -> int:
     """Multiplications with a weight, one image: of convolutions and dense layers, at every place they are applied.
 
-    Normalisations, activations, poolings and additions are not counted, as papers count. `model` is channels-last.
+    And those of tokens with tokens, where these look at each other. Normalisations, activations, poolings and additions
+    are not counted, as papers count. `model` is channels-last.
     """
     return sum(map(layer_multiply_adds, model.layers))
 
 
 def layer_multiply_adds(layer: Any) -> int:
-    """What one layer adds to `multiply_adds`."""
+    """What one layer adds to `multiply_adds`. A layer of ours that has no kernel says itself what it takes."""
+    own: int | None = getattr(layer, "multiply_adds", None)
+    if own is not None:
+        return own
     places = math.prod(layer.output.shape[1:-1])
     return int(places * sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1))
 

@@ -7,19 +7,26 @@ from annotated_types import Ge, Interval
 from graft.core.records import record
 
 Geometry = Literal["squash", "crop"]
+GREY_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue in a pixel's brightness: ITU-R BT.601, as Pillow's "L"
 
 
 @record
 class Preprocessing:
     """From RGB pixels 0..255 to what the network expects: reorder channels, then `pixel * scale + offset`.
 
-    `scale` and `offset` are for the channels in the network's own order.
+    `scale` and `offset` are for the channels in the network's own order. For a network of one channel (`grey`) red,
+    green and blue are weighed into one when they are scaled, by `GREY_WEIGHTS`.
     """
 
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channel_order: Literal["rgb", "bgr", "grey"] = "rgb"
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     geometry: Geometry = "squash"
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        return 1 if self.channel_order == "grey" else 3
 
 
 @record
@@ -31,6 +38,7 @@ class WeightsSource:
     sha256: str = ""
     md5: str = ""
     licence: str
+    more_parameters: Annotated[int, Ge(0)] = 0  # in the file beside the network's: classifiers that training used
 
 
 @record
@@ -46,14 +54,17 @@ class BackboneRecord:
     side_pixels: Annotated[int, Ge(32)]  # the side to use unless the user asks for another
     trained_side_pixels: Annotated[int, Ge(32)] | None = None  # where that is not the side it was trained at
     min_side_pixels: Annotated[int, Ge(1)] = 32
+    max_side_pixels: Annotated[int, Ge(1)] | None = None  # equal to the minimum, where positions were learned
     preprocessing: Preprocessing
     parameters: int  # without top
     parameters_with_top: int | None = None
     top_output: str = "predictions"  # the last layer of the network with its top; its values are probabilities
     top_labels: Literal["imagenet-1k", ""] = "imagenet-1k"  # what a top's classes are: a list that Graft knows, or none
+    top_classes: Annotated[int, Ge(2)] = 1000  # how many a top has
     width: int  # channels of the last feature map
     taps: tuple[str, ...]  # layer names, from the input upwards
     tap_widths: tuple[int, ...]
+    output: str = ""  # the last layer, where that is no tap: see `last`
     imagenet_top1: Annotated[float, Interval(gt=0, lt=1)] | None = None  # as published with the weights; None: unknown
     multiply_adds: Annotated[int, Ge(1)] | None = None  # for one image of `side_pixels`, without top
     cut_tensors: Literal[1, 2] = 1  # live tensors at a cut: NASNet's cells read the two cells below them
@@ -61,3 +72,8 @@ class BackboneRecord:
     licence: str  # of code and weights, in one line for people
     paper: str
     weights: tuple[WeightsSource, ...] = ()
+
+    @property
+    def last(self) -> str:
+        """The last layer of the network without its top: what a classifier with layers of its own reads."""
+        return self.output or self.taps[-1]

@@ -78,9 +78,10 @@ def _missing(asked: str, names: tuple[str, ...]) -> NoReturn:
             hint="Choose another with --backbone.",
         )
     name = names[0] if len(names) == 1 else "NAME"
+    fetch = f"Type: graft backbones fetch {name} --top. Or give" if len(names) > 1 or record.weights else "Give"
     raise BadInput(
         f"The weights of {'a network' if asked == 'auto' else asked} with its own classifier must be on this machine, "
         "got none.",
-        hint=f"Type: graft backbones fetch {name} --top. Or give a file with --weights FILE.",
+        hint=f"{fetch} a file with --weights FILE.",
         code="weights_missing",
     )

@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from graft.backbones.catalogue import BUILTIN, candidates, catalogue
-from graft.backbones.conversion import TOP_KEY, VERSION
+from graft.backbones.conversion import HDF5, TOP_KEY, TORCH, VERSION
 from graft.backbones.families.sprout import WEIGHTS_FILE
 from graft.backbones.records import BackboneRecord
+from graft.backbones.torch_files import looks_like_torch
 from graft.core.child import run_child
 from graft.core.errors import BadInput, GraftError, IntegrityProblem, ResourceProblem
 from graft.core.files import make_directory, remove_file, sweep_stray
@@ -25,6 +26,9 @@ CONVERSION_SECONDS = 600.0
 MAX_FILE_FACTOR = 4
 FILE_SLACK_BYTES = 64 << 20
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+TAR_PLACE = 257  # of the word by which an archive of tar is known
+HEAD_BYTES = 512
+KERAS_HINT = "Graft opens weights only, never models. In Keras: model.save_weights('name.weights.h5')."
 # Numbers in both directions are no plug-ins' business; other processes' locks do not matter to a reader.
 CHILD_ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE"}
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -122,9 +126,10 @@ def builtin(name: str, cache: Path) -> WeightsFile:
 def import_weights(path: Path, names: Sequence[str], cache: Path) -> tuple[BackboneRecord, WeightsFile]:
     """Weights from a user's file for one of the networks `names`, found by names and shapes.
 
-    Reads Keras' HDF5 files of both layouts, with or without the network's top, and Graft's own safetensors. The file is
-    converted once into `cache` and remembered by its content. The top is kept apart: whether the file has one makes
-    no difference to what is computed without it.
+    Reads Keras' HDF5 files of both layouts, with or without the network's top, Graft's own safetensors, and torch's
+    state dicts and safetensors as torchvision and timm publish them for the networks that `translation` knows. The
+    file is converted once into `cache` and remembered by its content. The top is kept apart: whether the file has one
+    makes no difference to what is computed without it.
 
     Raises:
         BadInput: `weights_refused` (another network, links, damage), `format_not_allowed`, `not_found`, `unreadable`.
@@ -279,20 +284,26 @@ def _without_prefix(file: TensorFile, prefix: str) -> dict[str, Array]:
 
 
 def _file_kind(path: Path, names: Sequence[str]) -> str:
-    """`hdf5` or `safetensors`, judged by content. Nothing that could hold code is opened."""
+    """`hdf5`, `torch` or `safetensors`, judged by content. Nothing that could hold code is opened."""
     _check_plain_file(path, names)
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(HEAD_BYTES)
     if head.startswith(HDF5_MAGIC):
-        return "hdf5"
+        return HDF5
     if head[8:9] == b"{":
         return "safetensors"
-    kind = "a zip archive (.keras, .pt or .npz)" if head.startswith(b"PK") else "something else"
-    if head[:1] == b"\x80":
+    if looks_like_torch(head):
+        return TORCH
+    kind = "something else"
+    if head.startswith(b"PK"):
+        kind = "a zip archive (.keras or .npz)"
+    elif head[TAR_PLACE:].startswith(b"ustar"):
+        kind = "a tar archive, which may be torch's oldest form"
+    elif head[:1] == b"\x80":
         kind = "a pickle"
     raise BadInput(
-        f"The weights file {path.name} must be Keras weights (.h5) or Graft's own .safetensors, got {kind}.",
-        hint="Graft opens weights only, never models. In Keras: model.save_weights('name.weights.h5').",
+        f"The weights file {path.name} must be Keras weights (.h5), a torch state dict or .safetensors, got {kind}.",
+        hint=KERAS_HINT,
         code="format_not_allowed",
     )
 
@@ -306,7 +317,7 @@ def _check_plain_file(path: Path, names: Sequence[str]) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise BadInput(
             f"The weights must be a file, got the folder {path.name}.",
-            hint="Graft opens weights only, never models. In Keras: model.save_weights('name.weights.h5').",
+            hint=KERAS_HINT,
             code="format_not_allowed",
         )
     if not stat.S_ISREG(status.st_mode):

@@ -1,5 +1,6 @@
 """A classifier from one file: load, check, predict. No Keras, TensorFlow or scikit-learn on this path."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Self
 
 import numpy as np
 
+from graft.backbones.catalogue import catalogue
 from graft.backbones.weights import WeightsFile, open_weights
 from graft.bundle.checks import BACKBONE
 from graft.bundle.format import read_bundle, write_bundle
 from graft.bundle.golden import GoldenExamples, check_answers, check_photo
-from graft.bundle.records import BundleManifest, Failure, HeadSpec, Prediction, Provenance
+from graft.bundle.records import BundleManifest, Failure, HeadSpec, HiddenSpec, Prediction, Provenance
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.hashing import sha256_file
@@ -22,8 +24,8 @@ from graft.data.images import load_pixels, read_bytes, resize
 from graft.data.records import ImageRules
 from graft.features.engines import Engine, best_precision, open_engine, run_pixels
 from graft.features.records import Output, Precision, Program
-from graft.training.linear import features_matrix, probabilities
-from graft.training.records import LinearClassifier
+from graft.training.linear import classify
+from graft.training.records import Classifier, Hidden
 
 # Batch shapes that are compiled, each when it is first needed: all threads on one photo, or a batch for each thread.
 # Measured on two cores, MobileNet 224 px, float32: 8 photos 29 ms one by one and 57 as a batch; 128 photos 466 and 466.
@@ -39,7 +41,7 @@ def save_bundle(
     *,
     program: Program,
     weights: WeightsFile,
-    classifier: LinearClassifier,
+    classifier: Classifier,
     classes: Sequence[str],
     golden: GoldenExamples,
     provenance: Provenance,
@@ -58,7 +60,7 @@ def save_bundle(
         preprocessing=program.preprocessing,
         precision=program.precision,
         rules=rules,
-        head=HeadSpec(taps=classifier.taps, temperature=classifier.temperature),
+        head=_head_spec(classifier, program),
         golden=golden.golden,
         provenance=provenance,
         licences=tuple(licences),
@@ -69,6 +71,7 @@ def save_bundle(
         "head/scale": classifier.scale,
         "head/kernel": classifier.kernel,
         "head/bias": classifier.bias,
+        **_hidden_tensors(classifier.hidden),
         "golden/photo": np.frombuffer(golden.photo, np.uint8),
         "golden/pixels": golden.pixels,
         "golden/probabilities": golden.probabilities,
@@ -94,7 +97,7 @@ class Bundle:
     cache: Path
     threads: int
     rules: ImageRules
-    _classifier: LinearClassifier = field(repr=False)
+    _classifier: Classifier = field(repr=False)
     _photo: bytes = field(repr=False)
     _golden_pixels: np.ndarray = field(repr=False)
     _golden_probabilities: np.ndarray = field(repr=False)
@@ -222,7 +225,7 @@ class Bundle:
             return self._engines[batch_images]
 
     def _run(self, engine: Engine, pixels: np.ndarray) -> np.ndarray:
-        return probabilities(self._classifier, features_matrix(run_pixels(engine, pixels), self._classifier.taps))
+        return classify(self._classifier, run_pixels(engine, pixels))
 
     def _pixels(self, item: Input) -> np.ndarray:
         side, geometry = self.manifest.side_pixels, self.manifest.preprocessing.geometry
@@ -259,7 +262,7 @@ def bundle_program(manifest: BundleManifest) -> Program:
         weights_sha256=manifest.weights_sha256,
         side_pixels=manifest.side_pixels,
         preprocessing=manifest.preprocessing,
-        outputs=tuple(Output(layer=tap) for tap in manifest.head.taps),
+        outputs=tuple(Output(layer=tap, pooling=manifest.head.pooling) for tap in manifest.head.taps),
         precision=manifest.precision,
     )
 
@@ -268,15 +271,39 @@ def _name(item: Input) -> str:
     return str(item) if isinstance(item, Path | str) else ""
 
 
-def _classifier(manifest: BundleManifest, arrays: Mapping[str, np.ndarray]) -> LinearClassifier:
-    return LinearClassifier(
+def _classifier(manifest: BundleManifest, arrays: Mapping[str, np.ndarray]) -> Classifier:
+    return Classifier(
         taps=manifest.head.taps,
         mean=arrays["head/mean"],
         scale=arrays["head/scale"],
         kernel=arrays["head/kernel"],
         bias=arrays["head/bias"],
         temperature=manifest.head.temperature,
+        pooling=manifest.head.pooling,
+        hidden=tuple(
+            Hidden(arrays[f"head/hidden_{number}/kernel"], arrays[f"head/hidden_{number}/bias"], each.activation)
+            for number, each in enumerate(manifest.head.hidden)
+        ),
     )
+
+
+def _head_spec(classifier: Classifier, program: Program) -> HeadSpec:
+    """The head's description. A whole map is square, as the photos are."""
+    positions = 1
+    if classifier.pooling == "none":
+        positions = math.isqrt(len(classifier.mean) // catalogue()[program.backbone].width)
+    return HeadSpec(
+        taps=classifier.taps,
+        pooling=classifier.pooling,
+        positions=(positions, positions),
+        hidden=tuple(HiddenSpec(units=len(each.bias), activation=each.activation) for each in classifier.hidden),
+        temperature=classifier.temperature,
+    )
+
+
+def _hidden_tensors(hidden: Sequence[Hidden]) -> dict[str, np.ndarray]:
+    kernels = {f"head/hidden_{number}/kernel": each.kernel for number, each in enumerate(hidden)}
+    return kernels | {f"head/hidden_{number}/bias": each.bias for number, each in enumerate(hidden)}
 
 
 def _precision_here(manifest: BundleManifest, wanted: Precision | None) -> Precision:

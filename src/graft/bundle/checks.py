@@ -1,5 +1,6 @@
 """What a bundle must keep: classes, description and tensors that fit each other and the catalogue."""
 
+import itertools
 import math
 import re
 import unicodedata
@@ -11,7 +12,7 @@ import numpy as np
 
 from graft.backbones.catalogue import catalogue
 from graft.backbones.records import BackboneRecord
-from graft.bundle.records import BundleManifest
+from graft.bundle.records import BundleManifest, HeadSpec
 from graft.core.errors import IntegrityProblem
 
 BACKBONE = "backbone/"
@@ -59,13 +60,23 @@ def check_manifest(manifest: BundleManifest, source: str) -> BackboneRecord:
         )
     if manifest.side_pixels < record.min_side_pixels:
         refuse(source, f"side_pixels must be at least {record.min_side_pixels}, got {manifest.side_pixels}")
-    taps = manifest.head.taps
-    if list(taps) != [tap for tap in record.taps if tap in taps]:
-        refuse(source, f"taps must be those of {record.name}, from the lowest up, got {', '.join(taps)[:200]!r}")
+    _check_head(manifest.head, record, source)
     for tolerances in (manifest.golden.tolerance, manifest.golden.logit_tolerance):
         if not {manifest.precision, "float32"} <= tolerances.keys():
             refuse(source, f"tolerances must be given for float32 and {manifest.precision}, got {sorted(tolerances)}")
     return record
+
+
+def _check_head(head: HeadSpec, record: BackboneRecord, source: str) -> None:
+    """What it reads: taps of the network, or its last layer in one of the ways."""
+    taps = head.taps
+    if head.hidden or head.pooling != "avg" or taps == (record.last,):
+        if taps != (record.last,):
+            refuse(source, f"a head with layers must read {record.last}, {record.name}'s last, got {str(taps)[:200]}")
+    elif list(taps) != [tap for tap in record.taps if tap in taps]:
+        refuse(source, f"taps must be those of {record.name}, from the lowest up, got {', '.join(taps)[:200]!r}")
+    if head.pooling != "none" and head.positions != (1, 1):
+        refuse(source, f"positions must be 1 x 1 where the head reads no map, got {head.positions}")
 
 
 def check_layout(
@@ -99,12 +110,20 @@ def expected_layout(
 ) -> dict[str, tuple[str, tuple[tuple[int, ...], ...]]]:
     """Dtype and allowed shapes of every tensor that is no weight of the backbone, save `golden/photo`."""
     classes, side, count = len(manifest.classes), manifest.side_pixels, manifest.golden.count
-    width = sum(size for tap, size in zip(record.taps, record.tap_widths, strict=True) if tap in manifest.head.taps)
+    head = manifest.head
+    width = sum(size for tap, size in zip(record.taps, record.tap_widths, strict=True) if tap in head.taps)
+    if head.taps == (record.last,):
+        width = record.width * math.prod(head.positions)
     units = (classes, 1) if classes == 2 else (classes,)  # two classes may have one sigmoid unit
-    return {
+    widths = (width, *(each.units for each in head.hidden))
+    hidden: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {}
+    for number, (below, above) in enumerate(itertools.pairwise(widths)):
+        hidden[f"head/hidden_{number}/kernel"] = ("float32", ((below, above),))
+        hidden[f"head/hidden_{number}/bias"] = ("float32", ((above,),))
+    return hidden | {
         "head/mean": ("float32", ((width,),)),
         "head/scale": ("float32", ((width,),)),
-        "head/kernel": ("float32", tuple((width, unit) for unit in units)),
+        "head/kernel": ("float32", tuple((widths[-1], unit) for unit in units)),
         "head/bias": ("float32", tuple((unit,) for unit in units)),
         "golden/pixels": ("uint8", ((count, side, side, 3),)),
         "golden/probabilities": ("float32", ((count, classes),)),

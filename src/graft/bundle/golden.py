@@ -15,9 +15,9 @@ from graft.core.errors import BadInput, GraftError, IntegrityProblem
 from graft.data.images import load_pixels
 from graft.data.records import ImageRules
 from graft.features.engines import open_engine, run_pixels
-from graft.features.records import Output, Precision, Program
-from graft.training.linear import features_matrix, probabilities
-from graft.training.records import LinearClassifier
+from graft.features.records import Precision, Program
+from graft.training.linear import classify
+from graft.training.records import Classifier
 
 PHOTO = Path(__file__).parent / "assets" / "golden.jpg"
 MARGIN = 4.0  # how far beyond the difference seen here another machine may go
@@ -44,7 +44,7 @@ class GoldenExamples:
 def make_golden(
     program: Program,
     weights: WeightsFile,
-    classifier: LinearClassifier,
+    classifier: Classifier,
     pixels: np.ndarray,
     *,
     threads: int,
@@ -62,12 +62,10 @@ def make_golden(
     )
     pixels = np.concatenate([own[None], pixels]) if len(pixels) else own[None]
 
-    outputs = tuple(Output(layer=tap) for tap in classifier.taps)  # the program may read more, to choose from
-
     def answers(precision: Precision, batch_images: int) -> np.ndarray:
-        variant = replace(program, outputs=outputs, precision=precision, batch_images=batch_images)
+        variant = replace(program, outputs=classifier.outputs, precision=precision, batch_images=batch_images)
         with open_engine(variant, weights, threads=threads, cache=cache) as engine:
-            return probabilities(classifier, features_matrix(run_pixels(engine, pixels), classifier.taps))
+            return classify(classifier, run_pixels(engine, pixels))
 
     reference = answers("float32", program.batch_images)
     precisions: set[Precision] = {"float32", program.precision}

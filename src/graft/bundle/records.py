@@ -8,9 +8,13 @@ from annotated_types import Gt, Interval, Len
 from graft.backbones.records import Preprocessing
 from graft.core.records import record
 from graft.data.records import ImageRules
-from graft.features.records import Precision
+from graft.features.records import Pooling, Precision
+from graft.training.heads.records import Activation
 
 Tolerance = Annotated[float, Gt(0)]
+Side = Annotated[int, Interval(ge=1, le=2048)]
+MOST_HIDDEN = 16
+MOST_UNITS = 65_536
 
 
 @record
@@ -28,11 +32,25 @@ class Golden:
 
 
 @record
-class HeadSpec:
-    """The classifier on top; its arrays are the tensors `head/mean`, `head/scale`, `head/kernel`, `head/bias`."""
+class HiddenSpec:
+    """A hidden layer; its arrays are the tensors `head/hidden_N/kernel` and `head/hidden_N/bias`, N from 0."""
 
-    kind: Literal["linear"] = "linear"
+    units: Annotated[int, Interval(ge=1, le=MOST_UNITS)]
+    activation: Activation
+
+
+@record
+class HeadSpec:
+    """The classifier on top; its arrays are the tensors `head/mean`, `head/scale`, `head/kernel`, `head/bias`.
+
+    It reads the averages of taps; or, with layers of its own, the network's last layer: its averages, its maxima, or
+    with the pooling "none" all values of its map of `positions` (height, width).
+    """
+
     taps: Annotated[tuple[str, ...], Len(1)]
+    pooling: Pooling = "avg"
+    positions: tuple[Side, Side] = (1, 1)
+    hidden: Annotated[tuple[HiddenSpec, ...], Len(0, MOST_HIDDEN)] = ()
     temperature: Annotated[float, Gt(0)]
 
 

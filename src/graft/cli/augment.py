@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.cli.console import Console, byte_size, printable
-from graft.cli.parsing import Parser, given, whole_number
+from graft.cli.parsing import RULES, Parser, add_rules, given, rule_words, whole_number
 
 if TYPE_CHECKING:
     from graft.pipeline.augment import AugmentResult
 
-FIELDS = ("words", "views", "seed", "image_size", "normalize")
+FIELDS = ("words", "views", "seed", "image_size", "normalize", *RULES)
 
 
 def parser() -> Parser:
@@ -57,6 +57,7 @@ def parser() -> Parser:
         help="show them normalised too: samplewise-center, samplewise-std, and with DATA featurewise-center, "
         "featurewise-std, zca; several after commas (training does not do this: backbones bring their own)",
     )
+    add_rules(words.add_argument_group("what a photo may be", argument_default=SUPPRESS))
     return words.add_common()
 
 
@@ -74,11 +75,10 @@ def run(arguments: Namespace, console: Console) -> int:
         return 0
     for line in describe(result):
         console.line(line)
-    data = (
-        arguments.path if any(each.label for each in result.shown) else "photos/"
-    )  # only class folders can be trained
+    # only class folders can be trained
+    data = arguments.path if any(each.label for each in result.shown) else "photos/"
     console.advise(
-        shlex.join(["graft", "train", data, "--recipe", "finetune", "--augment", result.words]),
+        shlex.join(["graft", "train", data, "--recipe", "finetune", "--augment", result.words, *rule_words(arguments)]),
         "fine-tunes on such views of the training photos",
     )
     return 0

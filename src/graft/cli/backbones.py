@@ -155,20 +155,26 @@ def _tell_networks(records: "Sequence[BackboneRecord]", console: Console) -> int
 
 def describe(record: "BackboneRecord", here: str | None = None) -> list[str]:
     """One network for people. `here`: how its weights came to this machine."""
+    from graft.backbones.layouts import learned_parameters
+
     order = record.preprocessing.channel_order.upper()
     with_top = f", {record.parameters_with_top:,} with it" if record.parameters_with_top else ""
+    learned = f"{learned_parameters(record):,} without the top"
+    learned += f", {learned_parameters(record, top=True):,} with it" if with_top else ""
+    only = ", no other" if record.max_side_pixels == record.min_side_pixels else ""
     tensors = ", where up to two tensors carry everything" if record.cut_tensors > 1 else ""
     rows = [
         ("name", record.name),
         ("family", record.family),
         ("parameters", f"{record.parameters:,} without the top{with_top}"),
+        ("of them learned", learned),
         (
             "work",
             f"{(record.multiply_adds or 0) / 1e9:.2f} billion multiply-adds an image" if record.multiply_adds else "",
         ),
         ("ImageNet", f"{record.imagenet_top1:.1%} right at first, as published" if record.imagenet_top1 else ""),
         ("input", f"{record.side_pixels} × {record.side_pixels} pixels, {order}, {record.preprocessing.geometry}"),
-        ("smallest input", f"{record.min_side_pixels} pixels"),
+        ("smallest input", f"{record.min_side_pixels} pixels{only}"),
         ("reads", f"{len(record.taps)} depths: {', '.join(record.taps)}"),
         ("can be cut", f"at {record.cut_count} places{tensors}" if record.cut_count else ""),
         ("code's licence", record.licence),

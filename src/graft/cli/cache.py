@@ -19,7 +19,7 @@ MEANINGS = {
     "scans": "which photos were good, and how they look in small",
     "archives": "unpacked zips and tars",
     "tables": "layers of networks, rankings of backbones",
-    "downloads": "weights of which a part has come",
+    "downloads": "weights and photos of which a part has come",
     "keras": "settings of Keras",
     "scratch": "of commands that run now",
     "other": "not of Graft: never removed",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from graft.core.errors import GraftError
+from graft.report.columns import columns as columns
 
 if TYPE_CHECKING:
     from graft.core.progress import Progress
@@ -102,18 +103,6 @@ def byte_size(n_bytes: int) -> str:
             return f"{value:.3g} {unit}" if unit != "bytes" else f"{n_bytes} bytes"
         value /= 1000
     return f"{value:,.1f} GB"
-
-
-def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    """Rows as aligned lines; the columns numbered in `right` are aligned to the right."""
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ def _add_options(words: Parser) -> None:
     often.add_argument(
         "--backbone", metavar="NAME", help="pretrained network, see graft backbones list (default: auto)"
     )
-    often.add_argument("--weights", metavar="FILE", help="its weights: a Keras HDF5 or a safetensors file")
+    often.add_argument("--weights", metavar="FILE", help="its weights: a Keras HDF5, safetensors or torch file")
     often.add_argument(
         "--image-size", metavar="N", type=whole_number(8), help="side in pixels (default: the backbone's)"
     )

@@ -5,7 +5,7 @@ from argparse import SUPPRESS, Namespace
 from pathlib import Path
 
 from graft.cli.console import Console
-from graft.cli.parsing import RULES, Parser, add_rules, given, one_of, whole_number
+from graft.cli.parsing import RULES, Parser, add_rules, given, one_of, rule_words, whole_number
 from graft.cli.train import DUPLICATES, ON_BAD
 
 
@@ -55,7 +55,7 @@ def run(arguments: Namespace, console: Console) -> int:
     for line in inspection_text(inspection).splitlines():
         console.line(line)
     data = shlex.quote(arguments.data)
-    rules = "".join(f" --{name.replace('_', '-')} {value:g}" for name, value in given(arguments, RULES).items())
+    rules = "".join(f" {word}" for word in rule_words(arguments))
     if page:
         console.line(f"\nPage: {page}")
     else:

@@ -27,6 +27,8 @@ COMMANDS = (
     ("features", "graft.cli.features", "write what a pretrained network sees on photos to a file"),
     ("augment", "graft.cli.augment", "show what fine-tuning may do to training photos, as a picture"),
     ("backbones", "graft.cli.backbones", "list the pretrained networks; fetch and check their weights"),
+    ("recipes", "graft.cli.recipes", "the systems that lectures teach, each by name: list, show, run"),
+    ("data", "graft.cli.data", "fetch the photos that the classic tutorials were made with"),
     ("cache", "graft.cli.cache", "show, verify or clear what Graft keeps to be fast"),
 )
 STATUS_INTERRUPTED = 130  # 128 + SIGINT

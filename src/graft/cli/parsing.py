@@ -83,6 +83,13 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     return convert
 
 
+def whole_numbers(text: str) -> int | tuple[int, ...]:
+    """An argparse type: a whole number above 0, or several with commas between."""
+    convert = whole_number(1)
+    found = tuple(convert(part) for part in text.split(","))
+    return found if len(found) > 1 else found[0]
+
+
 def number(least: float, most: float) -> Callable[[str], float]:
     """An argparse type: a number from `least` to `most`."""
 
@@ -135,6 +142,12 @@ def add_rules(words: "argparse._ArgumentGroup", *, white: bool = True) -> None:
             type=whole_number(255, 65_535),
             help="16-bit photos: the sample that is white (65535; 4095 where they hold 12 bits)",
         )
+
+
+def rule_words(arguments: argparse.Namespace) -> list[str]:
+    """The options of `add_rules` that were typed, for the command that is advised next."""
+    chosen = given(arguments, RULES)
+    return [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")]
 
 
 def given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:

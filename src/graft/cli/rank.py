@@ -14,7 +14,7 @@ def rank_backbones(arguments: Namespace, console: Console) -> int:
     """Measure, tell, and write the page where one is asked for."""
     from graft.core.records import construct
     from graft.pipeline.options import TrainOptions
-    from graft.pipeline.pages import RANKING, check_page
+    from graft.pipeline.places import RANKING, check_place
     from graft.pipeline.rank import rank
     from graft.pipeline.rank_report import ranking_value, train_command, write_rank_page
     from graft.report.ranking import ranking_text
@@ -24,7 +24,7 @@ def rank_backbones(arguments: Namespace, console: Console) -> int:
     options = construct(TrainOptions, data=_data(arguments), command=command, **chosen)
     page = Path(arguments.output) if arguments.output else None
     if page:
-        check_page(page, RANKING)
+        check_place(page, RANKING)
     names = _names(arguments.backbones)
     ranking = rank(options, backbones=names, progress=console.progress(), tell=console.note)
     following = train_command(ranking, options)

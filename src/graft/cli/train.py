@@ -4,23 +4,22 @@ import shlex
 from argparse import SUPPRESS, Namespace
 
 from graft.cli.console import Console
-from graft.cli.parsing import RULES, Parser, add_rules, given, number, one_of, whole_number
+from graft.cli.parsing import RULES, Parser, add_rules, given, number, one_of, whole_number, whole_numbers
 from graft.cli.results import tell_training
 
 ENGINES = ("openvino", "keras")
-RECIPES = ("auto", "probe", "finetune")
-HEADS = ("probe", "trained")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 STORES = ("auto", "always", "never")
 BACKENDS = ("auto", "tensorflow", "jax", "torch")
 BINARY_HEADS = ("sigmoid", "softmax")
+PREPROCESSINGS = ("backbone", "none", "rescale_255")
 PRECISIONS = ("auto", "bfloat16", "float32")
 ON_BAD = ("quarantine", "fail")
 DUPLICATES = ("near", "exact")
 # Field of TrainOptions -> option. What is not typed keeps the record's default.
 FIELDS = (
     *("data", "output", "recipe", "backbone", "weights", "image_size", "seed", "split"),
-    *("precision", "engine", "on_bad", "binary_head", "split_from", "duplicates", "config"),
+    *("preprocessing", "precision", "engine", "on_bad", "binary_head", "split_from", "duplicates", "config"),
     *("freeze", "freeze_until", "freeze_level", "unfreeze_last", "unfreeze", "head", "augment", "views", "epochs"),
     *(
         "batch",
@@ -33,7 +32,7 @@ FIELDS = (
         "dropout",
         "train_precision",
     ),
-    *("store", "backend", "time_budget", "tensorboard"),
+    *("store", "backend", "time_budget", "tensorboard", "plots"),
     *RULES,
 )
 
@@ -65,11 +64,16 @@ def parser() -> Parser:
         help="a folder of class folders, with or without train, validation and test above them; a zip or tar of one; "
         "or a CSV table",
     )
+    add_options(words)
+    return words.add_common()
+
+
+def add_options(words: Parser) -> None:
+    """Add every option of a training, also for commands that end in one."""
     _add_options(words)
     _add_freezing(words)
     _add_tuning(words)
     _add_rare_options(words)
-    return words.add_common()
 
 
 def _add_options(words: Parser) -> None:
@@ -78,13 +82,14 @@ def _add_options(words: Parser) -> None:
     often.add_argument(
         "--backbone", metavar="NAME", help="pretrained network, see graft backbones list (default: auto)"
     )
-    often.add_argument("--weights", metavar="FILE", help="its weights: a Keras HDF5 or a safetensors file")
+    often.add_argument(
+        "--weights", metavar="FILE", help="its weights: a Keras, safetensors or torch file; or random, for none"
+    )
     often.add_argument(
         "--recipe",
         metavar="NAME",
-        type=one_of(*RECIPES),
         help="probe: a linear classifier on the network as it is, in seconds; finetune: its upper layers are trained "
-        "too; auto (default): both, and the better one is kept",
+        "too; auto (default): both, and the better one is kept; or a reference system, see graft recipes list",
     )
     often.add_argument(
         "--split", metavar="A/B/C", help="training/validation/test, as percentages or counts (default: 70/15/15)"
@@ -98,6 +103,7 @@ def _add_options(words: Parser) -> None:
         "--image-size", metavar="N", type=whole_number(8), help="side in pixels (default: the backbone's)"
     )
     often.add_argument("--seed", metavar="N", type=whole_number(0), help="for the split and all chance (default: 0)")
+    often.add_argument("--plots", metavar="DIR", help="write figures there: charts as SVG, photo grids as PNG")
 
 
 def _add_freezing(words: Parser) -> None:
@@ -129,7 +135,12 @@ def _add_tuning(words: Parser) -> None:
         help="none, light, classic, strong or symbols, with changes as classic,rotation=30 (default: symbols, which "
         "mirrors nothing); graft augment shows them",
     )
-    often.add_argument("--epochs", metavar="N", type=whole_number(1), help="(default: 12, or what the budget allows)")
+    often.add_argument(
+        "--epochs",
+        metavar="N",
+        type=whole_numbers,
+        help="(default: 12, or what the budget allows); of a recipe with phases also 5,10",
+    )
     often.add_argument(
         "--views",
         metavar="N",
@@ -143,7 +154,9 @@ def _add_tuning(words: Parser) -> None:
         "--layer-decay", metavar="X", type=number(0.01, 1), help="of that rate, block by block downwards (default: 0.9)"
     )
     often.add_argument(
-        "--head", metavar="NAME", type=one_of(*HEADS), help="probe (default): begins as the probe; trained: from zero"
+        "--head",
+        metavar="WORDS",
+        help="probe (default): begins as the probe; trained: from zero; or layers as flatten,dense=256,dropout=0.5",
     )
     often.add_argument("--label-smoothing", metavar="X", type=number(0, 0.99), help="(default: 0.1)")
     often.add_argument(
@@ -172,6 +185,12 @@ def _add_rare_options(words: Parser) -> None:
         metavar="WHAT",
         type=one_of(*DUPLICATES),
         help="copies to keep in one split: near (default), those that look the same; exact, only those of equal bytes",
+    )
+    rare.add_argument(
+        "--preprocessing",
+        metavar="NAME",
+        type=one_of(*PREPROCESSINGS),
+        help="of pixels: backbone (default), the network's own; none; rescale_255, to 0..1",
     )
     rare.add_argument("--precision", metavar="NAME", type=one_of(*PRECISIONS), help="auto, bfloat16 or float32")
     rare.add_argument("--engine", metavar="NAME", type=one_of(*ENGINES), help="openvino (default) or keras")

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+from urllib.request import Request
 
 from graft.core.errors import IntegrityProblem, ResourceProblem
 from graft.core.hashing import CHUNK_BYTES
 from graft.core.partial import Partial
 from graft.core.progress import Progress, Stage
+from graft.core.redirects import redirecting_opener
 from graft.core.version import __version__
 
 TIMEOUT_SECONDS = 30.0  # of silence
@@ -29,7 +30,11 @@ HTTP_PARTIAL, HTTP_RANGE_REFUSED = 206, 416
 
 @dataclass(frozen=True)
 class Published:
-    """A file as its publisher states it. Hashes are empty where none is stated; `otherwise` is what a user can do."""
+    """A file as its publisher states it. Hashes are empty where none is stated; `otherwise` is what a user can do.
+
+    With a SHA-256 the file may come from another host that the publisher leads to: whoever sent it, it is what was
+    published. An MD5 is no such proof.
+    """
 
     url: str
     limit_bytes: int
@@ -85,7 +90,10 @@ def _continue(wanted: Published, partial: Partial, progress: Progress) -> None:
     if goes_on:
         headers |= {"Range": f"bytes={have}-", "If-Range": note["validator"]}
     try:
-        response = _opener(wanted).open(Request(wanted.url, headers=headers), timeout=TIMEOUT_SECONDS)
+        opener = redirecting_opener(
+            wanted.url, elsewhere=bool(wanted.sha256), refuse=lambda problem: _refuse(wanted, problem)
+        )
+        response = opener.open(Request(wanted.url, headers=headers), timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()
         if error.code == HTTP_RANGE_REFUSED and goes_on:
@@ -94,6 +102,8 @@ def _continue(wanted: Published, partial: Partial, progress: Progress) -> None:
         _no_download(wanted, f"{wanted.url} must be there, got {error.code} {error.reason}")
     except (URLError, OSError, HTTPException) as error:
         _no_download(wanted, f"{wanted.url} must be reached, got: {_reason(error)}")
+    except ValueError as error:  # urllib's own, of an address that is none
+        _refuse(wanted, f"lead to an address, got: {_reason(error)}")
     with response:
         with _dropped(partial):
             _check_headers(wanted, response.headers)
@@ -160,21 +170,6 @@ def _dropped(partial: Partial) -> Iterator[None]:
     except IntegrityProblem:
         partial.drop()
         raise
-
-
-def _opener(wanted: Published) -> OpenerDirector:
-    """As urllib opens, the environment's proxies included, but never on another host or in another way."""
-
-    class SameHost(HTTPRedirectHandler):
-        def redirect_request(
-            self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-        ) -> Request | None:
-            asked, led = urlsplit(wanted.url), urlsplit(newurl)
-            if (asked.scheme, asked.netloc) != (led.scheme, led.netloc):
-                _refuse(wanted, f"be on {asked.netloc}, got led to {led.scheme}://{led.netloc}"[:300])
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-    return build_opener(SameHost())
 
 
 def _reason(error: Exception) -> str:

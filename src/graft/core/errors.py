@@ -25,7 +25,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "archive_unsafe": "a member of the archive could do harm when unpacked",
         "archive_damaged": "the archive is cut off or damaged",
         "archive_unsupported": "the archive is compressed in a way that Graft does not read",
-        "outside_root": "a link leads out of the data folder",
+        "outside_root": "a path or link leads out of the data folder",
         "not_a_file": "the path is a device, pipe or socket",
         "class_set_changed": "the classes are not those of the earlier run",
         "split_leak": "the same photo is in two splits",

@@ -29,6 +29,11 @@ def record(cls: type[RecordType]) -> type[RecordType]:
     return cast(type[RecordType], made)
 
 
+def told_apart_by(name: str) -> Any:
+    """Annotation of a union of records: which one a stored value is stands in its field `name`."""
+    return pydantic.Discriminator(name)
+
+
 def construct(cls: type[RecordType], **values: Any) -> RecordType:
     """Build a record from what a user gave; a wrong value becomes one sentence (`BadInput`)."""
     try:

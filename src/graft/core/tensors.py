@@ -295,7 +295,7 @@ def _entry(name: str, fields: Any, source: str, code: str) -> _Entry:
         _refuse(source, f"shape of {short} must have at most {MAX_ELEMENTS} elements", code)
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         _refuse(source, f"data_offsets of {short} must be begin and end, two whole numbers from 0", code)
-    needed = math.prod(shape) * _dtype(tag).itemsize
+    needed = math.prod(shape) * dtype_of(tag).itemsize
     if offsets[1] - offsets[0] != needed:
         _refuse(source, f"tensor {short} must have {needed} bytes, got {str(offsets[1] - offsets[0])[:40]}", code)
     return _Entry(name, tag, tuple(shape), offsets[0], offsets[1])
@@ -306,7 +306,8 @@ def _counts(value: Any) -> bool:
     return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
-def _dtype(tag: str) -> np.dtype[Any]:
+def dtype_of(tag: str) -> np.dtype[Any]:
+    """The little-endian dtype of one of the tags in DTYPES."""
     if tag != "BF16":
         return np.dtype(DTYPES[tag]).newbyteorder("<")
     import ml_dtypes
@@ -316,7 +317,7 @@ def _dtype(tag: str) -> np.dtype[Any]:
 
 
 def _view(entry: _Entry, mapped: mmap.mmap | None, start: int) -> Array:
-    dtype = _dtype(entry.tag)
+    dtype = dtype_of(entry.tag)
     if mapped is None or entry.begin == entry.end:
         array: Array = np.empty(entry.shape, dtype)
         array.flags.writeable = False

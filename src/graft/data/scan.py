@@ -1,7 +1,7 @@
 """Every listed file is read, hashed and decoded once: what can be used, and what cannot and why."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,24 +9,39 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from graft.core.errors import BadInput, ImageRefused, IntegrityProblem
+from graft.core.errors import CODES, BadInput, ImageRefused, IntegrityProblem
 from graft.core.files import make_directory, mark_used, sweep_stray, write_atomic
 from graft.core.hashing import sha256_bytes, sha256_json
 from graft.core.progress import Progress
 from graft.core.records import from_sealed_json, record, to_sealed_json, to_value
 from graft.data.containers import mismatch_flags
+from graft.data.entries import Entry
 from graft.data.fingerprints import SIDE, SUFFIX, as_array, fingerprint, read_fingerprints, write_fingerprints
 from graft.data.images import check, check_and_shrink, decoder_identity, read_bytes
 from graft.data.records import ImageFacts, ImageRules, Quarantined
-from graft.data.sources import Entry, Source
+from graft.data.sources import Source
 
 MAX_BAD_SHARE = 0.05  # above it something is wrong with the data as a whole, and a classifier would hide it
 MIN_CLASS_PHOTOS = 2
 CHUNK_FILES = 16  # files handed to a thread at once: the hand-over costs as much as a small photo's header
 NAMED_IN_MESSAGE = 5
+MISLED = frozenset(("not_found", "outside_root"))  # codes of rows and links that lead to no photo of the data
 LEFT_SECONDS = 3600.0  # no writer of a scan's memory takes nearly as long
 
 OnBad = Literal["quarantine", "fail"]
+
+
+def meaning(code: str) -> str:
+    """What a code says of one file that was left out."""
+    return "the file does not exist" if code == "not_found" else CODES.get(code, code)
+
+
+def remedy(codes: Set[str]) -> str:
+    """What to do about files that were left out for these reasons, without a full stop."""
+    paths = "Correct the paths: those of a table start at its own folder, and nothing may lead out of it"
+    if codes <= MISLED:
+        return paths
+    return f"{paths}. Repair or remove the other files" if codes & MISLED else "Repair or remove these files"
 
 
 @dataclass(frozen=True)
@@ -193,7 +208,7 @@ def _refuse_bad(bad: Sequence[Quarantined], total: int, most_bad: float) -> None
     allowed = f"at most {most_bad:.0%} may be bad" if most_bad else "none may be bad"
     raise BadInput(
         f"{len(bad)} of {total} files cannot be used ({counts}), but {allowed}. {first}{more}",
-        hint="Repair or remove these files.",
+        hint=f"{remedy({item.code for item in bad})}.",
         code="too_many_bad",
     )
 

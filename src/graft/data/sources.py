@@ -1,38 +1,24 @@
 """From what the user points at to a list of files with labels: nothing is opened as an image here.
 
 Three layouts: a folder with one folder a class; the same below `train`, `validation` (or `valid`, `val`) and `test`; a
-CSV table with the columns path, label and, if wanted, split and group. Classes are in natural order of their names
-(2 before 10), which no locale and no file system changes.
+CSV table (`data.tables`). Classes are in natural order of their names (2 before 10), which no locale and no file system
+changes.
 """
 
-import csv
-import io
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from graft.core.errors import BadInput
 from graft.data.containers import HEAD_BYTES, forbidden_kind, kind_of
+from graft.data.entries import SPLIT_NAMES, Entry, class_name
 from graft.data.records import Quarantined, Split
+from graft.data.tables import read_table
 
-SPLIT_NAMES: Mapping[str, Split] = MappingProxyType(
-    {
-        "train": "train",
-        "training": "train",
-        "validation": "validation",
-        "valid": "validation",
-        "val": "validation",
-        "test": "test",
-        "testing": "test",
-    }
-)
-MAX_TABLE_BYTES = 256 << 20
 # Files with these endings are meant as photos, also those that will be refused: the user is told, never left to wonder.
 PHOTO_SUFFIXES = frozenset(
     (
@@ -45,16 +31,6 @@ _DOCUMENT_SUFFIXES = frozenset((".txt", ".csv", ".json", ".xml", ".md", ".html",
 _IGNORED_FOLDERS = frozenset(("__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"))
 _IGNORED_FILES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"))
 _RUN_LOCK, _RUN_PLAN, _RUN_MANIFEST, _RUN_MADE = ".lock", "plan.json", "manifest.json", "made.json"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file meant as a photo. `path` is relative to the source's root, with forward slashes."""
-
-    path: str
-    label: str
-    split: Split | None = None
-    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +62,10 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
 
 
 def read_source(data: Path, *, least_classes: int = 2, name: str = "") -> Source:
-    """List files and labels of a data folder (which the user calls `name`) or CSV table; `BadInput` where it fails."""
+    """List files and labels of a data folder (which the user calls `name`) or CSV table; `BadInput` where it fails.
+
+    Where one class is enough (`least_classes`), nothing is to be trained: no train split is asked for either.
+    """
     if not data.exists():
         raise BadInput(f"The data must exist, got {str(data)!r}.", hint="Check the path.", code="not_found")
     root = data.resolve()
@@ -98,7 +77,9 @@ def read_source(data: Path, *, least_classes: int = 2, name: str = "") -> Source
 def _read_file(path: Path) -> Source:
     name = path.name.lower()
     if name.endswith(".csv"):
-        return _read_table(path)
+        entries = read_table(path)
+        classes = tuple(sorted({entry.label for entry in entries}, key=natural_key))
+        return Source(root=path.parent, entries=entries, classes=classes, origin="csv")
     raise BadInput(
         f"The data must be a folder with one folder a class, a zip or tar of one, or a CSV table, "
         f"got the file {path.name!r}.",
@@ -117,12 +98,12 @@ def _read_folder(root: Path, called: str) -> Source:
     if splits is None:
         if not folders:
             _refuse_flat(called, files)
-        parts += [(_label(name), None, walk(root, name)) for name in folders]
+        parts += [(class_name(name), None, walk(root, name)) for name in folders]
     else:
         for name, split in splits:
             inner, inner_files, inner_refused = list_folder(root, name)
             loose, refused = loose + inner_files, refused + inner_refused
-            parts += [(_label(label), split, walk(root, f"{name}/{label}")) for label in inner]
+            parts += [(class_name(label), split, walk(root, f"{name}/{label}")) for label in inner]
     entries = [Entry(path, label, split) for label, split, found in parts for path in found.photos]
     labels = {label for label, _, _ in parts}
     return Source(
@@ -138,11 +119,6 @@ def _read_folder(root: Path, called: str) -> Source:
 
 def _path_of(item: Quarantined) -> str:
     return item.path
-
-
-def _label(name: str) -> str:
-    # some file systems hand out decomposed letters: the same class must have the same name everywhere
-    return unicodedata.normalize("NFC", name)
 
 
 def list_folder(root: Path, inside: str) -> tuple[list[str], list[str], list[Quarantined]]:
@@ -284,8 +260,6 @@ def _split_folders(root: Path, folders: Sequence[str]) -> list[tuple[str, Split]
         if splits.count(split) > 1:
             twins = " and ".join(repr(name) for name, its in named if its == split)
             raise BadInput(f"There must be one {split} folder, got {twins}.", hint="Merge them, or move one away.")
-    if "train" not in splits:
-        raise BadInput(f"The data must hold a train folder, got only {', '.join(name for name, _ in named)}.")
     return named
 
 
@@ -323,78 +297,14 @@ def _check_classes(source: Source, least_classes: int) -> None:
             else "Sort the photos into two or more folders."
         )
         raise BadInput(f"There must be two classes at least, got {len(source.classes)}: {name!r}.", hint=hint)
+    if least_classes < 2:  # of one class nothing is trained: the photos are only looked at or measured
+        return
     trained = {entry.label for entry in source.entries if entry.split in (None, "train")}
+    if source.entries and not trained:
+        found = ", ".join(sorted({str(entry.split) for entry in source.entries}))
+        raise BadInput(f"The data must hold a train split, got only {found}.", hint="Add photos to train on.")
     missing = [name for name in source.classes if name not in trained and name not in source.empty_classes]
-    if missing and least_classes > 1:  # of one class nothing is trained: the photos are only looked at or measured
+    if missing:
         raise BadInput(
             f"Every class must have photos in the train split, got none of {missing[0]!r}.", code="class_empty"
         )
-
-
-# Tables
-
-
-def _read_table(path: Path) -> Source:
-    if path.stat().st_size > MAX_TABLE_BYTES:
-        raise BadInput(f"A table must have at most {MAX_TABLE_BYTES} bytes, got {path.stat().st_size}.")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        hint = "Save it as CSV UTF-8."
-        raise BadInput(f"The table must be UTF-8 text, got other bytes at {error.start}.", hint=hint) from None
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        entries = tuple(sorted(_rows(lines, path.parent), key=lambda row: row.path))
-    except csv.Error as error:
-        raise BadInput(f"The table must be valid CSV: {error}.") from None
-    _check_rows(entries)
-    return Source(
-        root=path.parent,
-        entries=entries,
-        classes=tuple(sorted({entry.label for entry in entries}, key=natural_key)),
-        origin="csv",
-    )
-
-
-def _relative(path: str, root: Path) -> str:
-    """The path as the manifest names it; one that leads out of the root is left for the scan to refuse."""
-    path = path.replace("\\", "/") if os.sep == "\\" else path
-    if Path(path).is_absolute() and Path(path).is_relative_to(root):
-        return Path(path).relative_to(root).as_posix()
-    return path.removeprefix("./")
-
-
-def _rows(lines: Iterable[list[str]], root: Path) -> Iterator[Entry]:
-    rows = enumerate(lines, start=1)
-    columns = [name.strip().lower() for name in next(rows, (0, []))[1]]
-    known = ("path", "label", "split", "group")
-    if "path" not in columns or "label" not in columns or len(set(columns)) != len(columns):
-        raise BadInput(
-            f"A table's first line must name the columns path,label[,split][,group], got {','.join(columns)[:80]!r}.",
-            hint="Separate the columns by commas.",
-        )
-    for number, row in rows:
-        if not any(row):
-            continue
-        if len(row) != len(columns):
-            raise BadInput(f"Row {number} of the table must have {len(columns)} columns, got {len(row)}.")
-        value = {name: cell.strip() for name, cell in zip(columns, row, strict=True) if name in known}
-        if not value["path"] or not value["label"] or "\x00" in value["path"]:
-            raise BadInput(f"Row {number} of the table must have a path and a label, got {row!r:.80}.")
-        split = value.get("split", "").lower()
-        if split and split not in SPLIT_NAMES:
-            raise BadInput(f"Row {number}: the split must be train, validation or test, got {split!r:.40}.")
-        yield Entry(
-            _relative(value["path"], root), _label(value["label"]), SPLIT_NAMES.get(split), value.get("group") or None
-        )
-
-
-def _check_rows(entries: Sequence[Entry]) -> None:
-    for earlier, later in pairwise(entries):
-        if earlier.path == later.path:
-            raise BadInput(
-                f"A table must name each photo once, got {later.path!r} twice ({earlier.label!r}, {later.label!r})."
-            )
-    without = [entry.path for entry in entries if entry.split is None]
-    if without and len(without) < len(entries):
-        raise BadInput(f"Either all rows must name a split or none, got none for {without[0]!r}.")

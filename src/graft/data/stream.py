@@ -22,7 +22,11 @@ READ_AHEAD_BATCHES = 3  # beyond those the threads work on: enough to bridge a s
 
 @dataclass(frozen=True)
 class PhotoReader:
-    """How photos become pixels and their views. Views 1 and up are made of training photos only, whoever asks."""
+    """How photos become pixels and their views.
+
+    Views 1 and up are made of training photos only, whoever asks; unless all are `judged_augmented`, as some tutorials
+    have it.
+    """
 
     root: Path
     side_pixels: int
@@ -30,6 +34,7 @@ class PhotoReader:
     rules: ImageRules
     augmentation: Augmentation = PRESETS["none"]
     seed: int = 0
+    judged_augmented: bool = False
 
     def pixels(self, photo: Photo) -> np.ndarray:
         """The photo decoded and resized: (side, side, 3) uint8. Raises as `read_photo`."""
@@ -40,7 +45,8 @@ class PhotoReader:
         """One view from the photo's `pixels`, of the same shape; view 0 is `pixels` itself."""
         if view == 0:
             return pixels
-        require_training([photo])
+        if not self.judged_augmented:
+            require_training([photo])
         return make_view(pixels, self.augmentation, sha256=photo.sha256, view=view, seed=self.seed)
 
     def views(self, photo: Photo, views: Sequence[int]) -> list[np.ndarray]:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from graft.core.errors import BadInput
-from graft.data.sources import SPLIT_NAMES, Entry, Source, is_photo, list_folder, walk
+from graft.data.entries import SPLIT_NAMES, Entry
+from graft.data.sources import Source, is_photo, list_folder, walk
 
 NO_LABEL = ""
 

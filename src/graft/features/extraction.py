@@ -88,6 +88,7 @@ def extract_views(
     progress: Progress,
     kind: EngineKind = "openvino",
     exact: bool = False,
+    judged_augmented: bool = False,
 ) -> ViewActivations:
     """The program's outputs for `views` views of each photo: view 0, the photo itself, and augmented ones.
 
@@ -96,18 +97,17 @@ def extract_views(
     add to those that are there. All run on one engine; a photo is decoded twice at most, once for all augmented views.
 
     With `exact` and the engine "keras" the values are, bit for bit, what the frozen part gives inside a training step
-    on the same backend, seen so for TensorFlow and torch; XLA (JAX) adds up in another order, within the rounding of
-    float32. `program.batch_images` is then best the batch that is trained on: other shapes gave the same bits in all
-    networks that were tried, but no library promises it.
+    on the same backend, seen so for TensorFlow and torch (XLA adds up in another order), if `program.batch_images` is
+    the batch that is trained on: other shapes gave the same bits wherever tried, but no library promises it.
 
-    Raises: `IntegrityProblem` split_leak where several views are wanted of a photo that is no training photo; otherwise
-    as `fill`.
+    Raises: `IntegrityProblem` split_leak where several views are wanted of a photo that is no training photo, unless
+    all are `judged_augmented`; otherwise as `fill`.
     """
-    if views > 1:
+    if views > 1 and not judged_augmented:
         require_training(photos)
     table = Table(scratch, views * len(photos))
     with _extraction(
-        root, program, weights, store, cache, rules, workers, threads, progress, kind, exact
+        root, program, weights, store, cache, rules, workers, threads, progress, kind, exact, judged_augmented
     ) as extraction:
         done = [extraction.run(table, _photo_rows(photos))]
         if views > 1:
@@ -166,6 +166,7 @@ def _extraction(
     progress: Progress,
     kind: EngineKind,
     exact: bool,
+    judged_augmented: bool = False,
 ) -> Iterator["_Extraction"]:
     """An extraction whose engine is opened by the first row that must be computed, and closed at the end."""
     with ExitStack() as stack:
@@ -178,6 +179,7 @@ def _extraction(
             progress=progress,
             identity=engine_identity(program, kind=kind, threads=threads),
             exact=exact,
+            judged_augmented=judged_augmented,
             engine=lru_cache(None)(
                 lambda: stack.enter_context(opened_engine(program, weights, kind, threads, cache, progress))
             ),
@@ -196,6 +198,7 @@ class _Extraction:
     progress: Progress
     identity: str
     exact: bool
+    judged_augmented: bool
     engine: Callable[[], Engine]
 
     def run(self, sink: Sink, rows: dict[str, Row], augmentation: Augmentation | None = None, seed: int = 0) -> Filled:
@@ -229,6 +232,7 @@ class _Extraction:
             rules=self.rules,
             augmentation=augmentation,
             seed=seed,
+            judged_augmented=self.judged_augmented,
         )
         groups = [list(group) for _, group in groupby(work.rows.values(), key=lambda row: row.photo.sha256)]
         wanted = [(group[0].photo, tuple(row.view for row in group)) for group in groups]

@@ -3,13 +3,13 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from graft.backbones.catalogue import find
 from graft.backbones.networks import DataFormat, build, data_format_of
-from graft.backbones.records import Preprocessing
+from graft.backbones.records import GREY_WEIGHTS, Preprocessing
 from graft.backbones.weights import WeightsFile, load_into
 from graft.core.telemetry import import_openvino
 from graft.features.records import Output, Program
@@ -89,7 +89,7 @@ def pixels_model(network: Any, program: Program) -> Any:
 
 
 def preprocessed(pixels: Any, preprocessing: Preprocessing) -> Any:
-    """The symbolic twin of `preprocessing.network_input`: (batch, height, width, 3) uint8 -> float32."""
+    """The symbolic twin of `preprocessing.network_input`: (batch, height, width, 3) uint8 -> (…, channels) float32."""
     import keras
 
     values = keras.ops.cast(pixels, "float32")
@@ -97,23 +97,43 @@ def preprocessed(pixels: Any, preprocessing: Preprocessing) -> Any:
         values = keras.ops.take(values, np.array([2, 1, 0], "int32"), axis=-1)
     scale = np.asarray(preprocessing.scale, np.float32).reshape(1, 1, 1, 3)
     offset = np.asarray(preprocessing.offset, np.float32).reshape(1, 1, 1, 3)
-    return values * scale + offset
+    scaled = values * scale + offset
+    if preprocessing.channels == 3:
+        return scaled
+    return keras.ops.sum(scaled * np.asarray(GREY_WEIGHTS, np.float32), axis=-1, keepdims=True)
 
 
 def read(network: Any, output: Output, *, channels_first: bool) -> Any:
-    """The symbolic tensor of one output: its mean or maximum over positions, or whole and channels-last."""
+    """The symbolic tensor of one output: its mean or maximum over positions (`pooled`), or whole and channels-last."""
     import keras
 
     tensor = network.get_layer(output.layer).output
-    if len(tensor.shape) != 4:  # a vector already: nothing to average, nothing to turn
-        return tensor
     if output.pooling == "none":
-        return keras.ops.transpose(tensor, (0, 2, 3, 1)) if channels_first else tensor
+        turned = channels_first and len(tensor.shape) == 4
+        return keras.ops.transpose(tensor, (0, 2, 3, 1)) if turned else tensor
+    return pooled(tensor, output.pooling, channels_first=channels_first)
+
+
+def pooled(tensor: Any, pooling: Literal["avg", "max"], *, channels_first: bool = False) -> Any:
+    """A layer's output as one vector for each image, float32: what a tap is, wherever it is read.
+
+    Of a map `(batch, height, width, channel)` the mean or maximum over its places. Of a transformer's tokens
+    `(batch, token, width)`, the class token first, that over the patches' tokens and then the class token: `2 * width`
+    numbers. A vector as it is.
+    """
+    import keras
+
     layers = keras.layers
-    if not channels_first:
-        everywhere = layers.GlobalAveragePooling2D if output.pooling == "avg" else layers.GlobalMaxPooling2D
-        return everywhere(data_format="channels_last")(tensor)
-    # The same as a pooling over everything, which OpenVINO computes in half the time of a reduction.
-    window = layers.AveragePooling2D if output.pooling == "avg" else layers.MaxPooling2D
-    pooled = window(tuple(tensor.shape[2:]), data_format="channels_first")(tensor)
-    return keras.ops.squeeze(pooled, axis=(2, 3))
+    if len(tensor.shape) == 4 and channels_first:
+        # The same as a pooling over everything, which OpenVINO computes in half the time of a reduction.
+        window = layers.AveragePooling2D if pooling == "avg" else layers.MaxPooling2D
+        everywhere = window(tuple(tensor.shape[2:]), data_format="channels_first", dtype="float32")
+        return keras.ops.squeeze(everywhere(tensor), axis=(2, 3))
+    if len(tensor.shape) == 4:
+        over_places = layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D
+        return over_places(data_format="channels_last", dtype="float32")(tensor)
+    if len(tensor.shape) == 3:
+        over_tokens = layers.GlobalAveragePooling1D if pooling == "avg" else layers.GlobalMaxPooling1D
+        patches = over_tokens(data_format="channels_last", dtype="float32")(tensor[:, 1:])
+        return layers.Concatenate(dtype="float32")([patches, tensor[:, 0]])
+    return tensor if tensor.dtype == "float32" else keras.ops.cast(tensor, "float32")

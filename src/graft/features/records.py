@@ -10,6 +10,7 @@ from graft.backbones.records import Preprocessing
 from graft.core.records import record
 
 Precision = Literal["bfloat16", "float32"]
+Pooling = Literal["avg", "max", "none"]
 BATCH_IMAGES = 4  # near the best for all on two cores (bench/bench_layout.py): 8 and more leave the cache
 
 
@@ -18,7 +19,7 @@ class Output:
     """One tensor to read: a layer's output, averaged over positions (a tap), its maximum there, or whole (a cut)."""
 
     layer: str
-    pooling: Literal["avg", "max", "none"] = "avg"
+    pooling: Pooling = "avg"
 
     @property
     def name(self) -> str:

@@ -91,8 +91,9 @@ class StoredSource:
 class PixelSource:
     """Photos as the network's input, decoded and augmented while they are read; any view of training photos.
 
-    The one array is `(side, side, 3)` float32 after the backbone's preprocessing. With `scratch` each photo is decoded
-    once and its pixels are kept, in memory or in a file in that folder; without, it is decoded each time.
+    The one array is `(side, side, channels)` float32 after the backbone's preprocessing. With `scratch` each photo is
+    decoded once and its pixels are kept, in memory or in a file in that folder; without, it is decoded each time. Where
+    all are `judged_augmented`, the photos as they are are never among the views: the first is an augmented one too.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class PixelSource:
         seed: int,
         workers: int,
         scratch: Path | None = None,
+        judged_augmented: bool = False,
     ) -> None:
         self._photos = tuple(photos)
         self._preprocessing = preprocessing
@@ -117,10 +119,13 @@ class PixelSource:
             rules=rules,
             augmentation=augmentation,
             seed=seed,
+            judged_augmented=judged_augmented,
         )
+        self._first_view = 1 if judged_augmented else 0
         self._n_views = None if all(photo.split == "train" for photo in self._photos) else 1
-        self._shape = (side_pixels, side_pixels, 3)
-        self._kept = None if scratch is None else spacious(scratch, (len(self._photos), *self._shape), np.uint8)
+        self._shape = (side_pixels, side_pixels, preprocessing.channels)
+        decoded = (len(self._photos), side_pixels, side_pixels, 3)
+        self._kept = None if scratch is None else spacious(scratch, decoded, np.uint8)
         self._decoded = np.zeros(len(self._photos), bool)
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="graft-views")
 
@@ -163,7 +168,7 @@ class PixelSource:
     def _put(self, number: int, view: int, place: np.ndarray) -> None:
         """One view into its row of a batch."""
         photo = self._photos[number]
-        pixels = self._reader.view(photo, self._pixels(number), view)
+        pixels = self._reader.view(photo, self._pixels(number), view + self._first_view)
         place[...] = network_input(pixels[np.newaxis], self._preprocessing)[0]
 
     def _pixels(self, number: int) -> np.ndarray:

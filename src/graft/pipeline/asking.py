@@ -3,12 +3,16 @@
 import os
 import re
 from dataclasses import fields, replace
+from typing import Literal
 
 from graft.backbones.freezing import Freeze
 from graft.core.errors import BadInput
 from graft.data.augmentation.presets import DEFAULT, parse
 from graft.data.records import Manifest
-from graft.pipeline.options import RuleOptions, TrainOptions, TuningOptions
+from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
+from graft.pipeline.reference import recipe_tuning
+from graft.training.heads.records import Head
+from graft.training.heads.words import parse as parse_head
 from graft.training.records import Plan
 from graft.training.tuning import backend
 from graft.training.tuning.records import Tuning
@@ -27,6 +31,8 @@ def asked_tuning(options: TrainOptions, manifest: Manifest) -> tuple[Tuning | No
     if options.recipe == "probe":
         _check_none(options, "With --recipe probe nothing must be said about fine-tuning", "Use another recipe.")
         return None, "as asked"
+    if options.recipe not in OWN_RECIPES:
+        return recipe_tuning(options, backend.choose(options.backend)), "as asked"
     budget, undecided = _budget(options), _tuning(options)
     if options.recipe == "finetune":
         if budget == 0:
@@ -51,7 +57,7 @@ def asked_tuning(options: TrainOptions, manifest: Manifest) -> tuple[Tuning | No
 def check_followed(options: TrainOptions, given: Plan) -> None:
     """Refuse words that a plan to follow has already said: `BadInput`, naming them."""
     _check_none(options, "With --config nothing must be said about fine-tuning", "The plan says all of it.")
-    if options.recipe not in ("auto", given.recipe):
+    if options.recipe not in (given.recipe, "auto"):
         raise BadInput(
             f"The recipe must be that of the plan to follow, {given.recipe}, got {options.recipe}.",
             hint="Leave --recipe out.",
@@ -110,10 +116,10 @@ def _tuning(options: TrainOptions) -> Tuning:
     """All but backend and budget; `BadInput` for words that say nothing, or two things."""
     return Tuning(
         freeze=freeze_words(options),
-        head=options.head,
+        head=_head(options.head),
         augmentation=parse(DEFAULT if options.augment == "auto" else options.augment),
         views=options.views,
-        epochs=options.epochs,
+        epochs=_epochs(options.epochs),
         batch_images=options.batch,
         optimizer=options.optimizer,
         rate=options.learning_rate,
@@ -125,3 +131,19 @@ def _tuning(options: TrainOptions) -> Tuning:
         precision=options.train_precision,
         storing=options.store,
     )
+
+
+def _epochs(asked: int | tuple[int, ...] | None) -> int | None:
+    if isinstance(asked, tuple):
+        raise BadInput(
+            f"--epochs must be one number, got {','.join(map(str, asked))}.",
+            hint="Several are for the phases of a reference recipe: see graft recipes list.",
+        )
+    return asked
+
+
+def _head(words: str) -> Literal["probe", "trained"] | Head:
+    """What the classifier begins as: one of the two names, or layers of its own."""
+    if words == "probe":
+        return "probe"
+    return "trained" if words == "trained" else parse_head(words)

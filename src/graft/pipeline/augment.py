@@ -1,6 +1,5 @@
 """What an augmentation does to photos, as a picture to look at."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from graft.core import machine
-from graft.core.errors import BadInput, ImageRefused, ResourceProblem
-from graft.core.files import make_directory, write_atomic
+from graft.core.errors import BadInput, ImageRefused
 from graft.core.hashing import sha256_bytes
 from graft.core.progress import Progress
 from graft.core.randomness import stream
@@ -26,13 +24,15 @@ from graft.data.augmentation.normalization import (
 )
 from graft.data.augmentation.presets import DEFAULT, parse, to_words
 from graft.data.augmentation.records import Augmentation
-from graft.data.augmentation.sheet import HEAD_BYTES, Tile, grid, is_sheet, make_sheet
+from graft.data.augmentation.sheet import Tile, grid, make_sheet
 from graft.data.augmentation.views import draw_view, make_view
 from graft.data.images import load_pixels, read_bytes
+from graft.data.limits import chosen_rules
 from graft.data.records import ImageRules
 from graft.data.sources import read_source
 from graft.data.unlabelled import has_classes, read_unlabelled
 from graft.pipeline.intake import read_data
+from graft.pipeline.places import SHEET, check_place, write_file
 from graft.pipeline.workspace import working
 
 SIDE_PIXELS = 224
@@ -92,10 +92,11 @@ class AugmentResult:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """The photos that may be shown: relative paths and labels."""
+    """The photos that may be shown: relative paths and labels, and what a photo may be."""
 
     root: Path
     photos: tuple[tuple[str, str], ...]
+    rules: ImageRules
 
 
 @working(tidy=False)
@@ -108,27 +109,27 @@ def augment(
     seed: int = 0,
     image_size: int = SIDE_PIXELS,
     normalize: str | None = None,
+    max_megapixels: float | None = None,
+    max_megabytes: float | None = None,
+    min_side: int | None = None,
+    white: int | None = None,
     progress: Progress,
 ) -> AugmentResult:
     """Write a PNG that shows views of one photo, or of a few photos of DATA, a row for each.
 
-    The views are those of a training with the same augmentation, image size and seed; the first is the photo itself.
-    `normalize` shows them centred, scaled or whitened; what has to be fitted for it is fitted on DATA's training
-    photos. Raises `BadInput` for words, photos, or a place that holds anything but an earlier sheet.
+    The views are those of a training with the same augmentation, image size, seed and rules for photos; the first is
+    the photo itself. `normalize` shows them centred, scaled or whitened; what has to be fitted for it is fitted on
+    DATA's training photos. Raises `BadInput` for words, photos, or a place that holds anything but an earlier sheet.
     """
     augmentation = parse(words)
     normalization = parse_normalization(normalize) if normalize is not None else None
-    check_place(output)
+    check_place(output, SHEET)
+    rules = chosen_rules(
+        ImageRules(), max_megapixels=max_megapixels, max_megabytes=max_megabytes, min_side=min_side, white=white
+    )
     one_photo = path.is_file() and path.suffix.lower() != ".csv" and not is_archive(path)
-    if one_photo:
-        if normalization and normalization.needs_fit:
-            raise BadInput("--normalize needs DATA to be fitted on for these words, got one photo.", hint="Name DATA.")
-        shown: tuple[Shown, ...] = (_read(path, path.name, "", image_size),)
-        normalizer = fit(normalization, np.empty(0)) if normalization else None
-    else:
-        found = _candidates(path, normalization, seed, progress)
-        shown = _choose(found, image_size, seed)
-        normalizer = _fitted(normalization, found, image_size, seed, progress)
+    choose = _one_photo if one_photo else _some_photos
+    shown, normalizer = choose(path, normalization, image_size, seed, rules, progress)
     result = AugmentResult(
         file=output,
         augmentation=augmentation,
@@ -139,55 +140,57 @@ def augment(
         side_pixels=image_size,
         one_photo=one_photo,
     )
-    sheet = _sheet(result, normalizer)
-    check_place(output)
-    make_directory(output.parent)
-    write_atomic(output, sheet, writer="sheet")
+    write_file(output, _sheet(result, normalizer), SHEET)
     return result
 
 
-def check_place(path: Path) -> None:
-    """Refuse a place that is no PNG, or that holds anything but a sheet of this command."""
-    if path.suffix.lower() != ".png":
-        raise BadInput(f"The output must be a PNG file, got {str(path)!r}.", hint="For example: -o views.png.")
-    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
-        raise ResourceProblem(
-            f"The folder of {str(path)!r} must be one that can be written to, got one that cannot.",
-            hint="Name another place.",
-            code="cannot_write",
-        )
-    try:
-        with path.open("rb") as file:
-            known = is_sheet(file.read(HEAD_BYTES))
-    except FileNotFoundError:
-        return
-    except OSError:
-        known = False
-    if not known:
-        raise BadInput(
-            f"The output must be a new file, or a sheet that graft augment wrote before, got {str(path)!r}.",
-            hint="Choose another name, or remove the file.",
-            code="already_exists",
-        )
+_Chosen = tuple[tuple[Shown, ...], Normalizer | None]
 
 
-def _candidates(path: Path, normalization: Normalization | None, seed: int, progress: Progress) -> _Candidates:
+def _one_photo(
+    path: Path, normalization: Normalization | None, side_pixels: int, seed: int, rules: ImageRules, progress: Progress
+) -> _Chosen:
+    """The photo that was named, and what needs no other photos to normalise it."""
+    if normalization and normalization.needs_fit:
+        raise BadInput("--normalize needs DATA to be fitted on for these words, got one photo.", hint="Name DATA.")
+    normalizer = fit(normalization, np.empty(0)) if normalization else None
+    return (_read(path, path.name, "", side_pixels, rules),), normalizer
+
+
+def _some_photos(
+    path: Path, normalization: Normalization | None, side_pixels: int, seed: int, rules: ImageRules, progress: Progress
+) -> _Chosen:
+    """A few photos of DATA, and what its training photos fit."""
+    found = _candidates(path, normalization, seed, rules, progress)
+    return _choose(found, side_pixels, seed), _fitted(normalization, found, side_pixels, seed, progress)
+
+
+def _candidates(
+    path: Path, normalization: Normalization | None, seed: int, rules: ImageRules, progress: Progress
+) -> _Candidates:
     """The photos of DATA, without those that its own folders keep for validation and test.
 
     Nothing has to be decoded to list them, unless something is fitted: only splits tell what training photos are.
     """
     if normalization and normalization.needs_fit:
         intake = read_data(
-            path, split="70/15/15", seed=seed, on_bad="quarantine", most_bad=1.0, least_photos=0, progress=progress
+            path,
+            split="70/15/15",
+            seed=seed,
+            on_bad="quarantine",
+            most_bad=1.0,
+            least_photos=0,
+            rules=rules,
+            progress=progress,
         )
         manifest = intake.manifest
         kept = [photo for photo in manifest.photos if photo.split == "train"]
-        return _Candidates(intake.root, tuple((photo.path, manifest.classes[photo.label]) for photo in kept))
+        return _Candidates(intake.root, tuple((photo.path, manifest.classes[photo.label]) for photo in kept), rules)
     data = unpack(path, machine.cache_directory(), progress=progress).root if is_archive(path) else path
     unlabelled = data.is_dir() and not has_classes(data)
     source = read_unlabelled(data) if unlabelled else read_source(data, least_classes=1, name=path.name)
     entries = [entry for entry in source.entries if entry.split in (None, "train")] or source.entries
-    return _Candidates(source.root, tuple((entry.path, entry.label) for entry in entries))
+    return _Candidates(source.root, tuple((entry.path, entry.label) for entry in entries), rules)
 
 
 def _choose(found: _Candidates, side_pixels: int, seed: int) -> tuple[Shown, ...]:
@@ -202,27 +205,26 @@ def _choose(found: _Candidates, side_pixels: int, seed: int) -> tuple[Shown, ...
     for label in [labels[number] for number in chosen]:
         order = [by_class[label][number] for number in draw.permutation(len(by_class[label]))]
         wanted = MOST_ROWS if len(labels) == 1 else 1
-        shown += _readable(found.root, order[: TRIES + wanted], label, side_pixels)[:wanted]
+        shown += _readable(found, order[: TRIES + wanted], label, side_pixels)[:wanted]
     if not shown:
         raise BadInput("DATA must hold photos that can be read, got none.", code="no_photos")
     return tuple(shown)
 
 
-def _readable(root: Path, paths: Sequence[str], label: str, side_pixels: int) -> list[Shown]:
+def _readable(found: _Candidates, paths: Sequence[str], label: str, side_pixels: int) -> list[Shown]:
     """Those of the photos that can be read, at most `MOST_ROWS`."""
     shown: list[Shown] = []
     for path in paths:
         if len(shown) == MOST_ROWS:
             break
         try:
-            shown.append(_read(root / path, path, label, side_pixels, root=root))
+            shown.append(_read(found.root / path, path, label, side_pixels, found.rules, root=found.root))
         except ImageRefused:
             continue  # graft inspect tells of bad files; here the next one will do
     return shown
 
 
-def _read(file: Path, path: str, label: str, side_pixels: int, *, root: Path | None = None) -> Shown:
-    rules = ImageRules()
+def _read(file: Path, path: str, label: str, side_pixels: int, rules: ImageRules, *, root: Path | None = None) -> Shown:
     data = read_bytes(file, rules=rules, root=root)
     pixels = load_pixels(data, side_pixels=side_pixels, geometry="squash", rules=rules)
     return Shown(path, label, sha256_bytes(data), pixels)
@@ -241,7 +243,8 @@ def _fitted(
     with progress.stage("Reading training photos", len(order), "photos") as stage:
         for place, number in enumerate(order):
             path, label = found.photos[number]
-            images[place] = _read(found.root / path, path, label, side_pixels, root=found.root).pixels
+            photo = _read(found.root / path, path, label, side_pixels, found.rules, root=found.root)
+            images[place] = photo.pixels
             stage.advance()
     images /= 255
     return fit(normalization, images)

@@ -1,6 +1,7 @@
 """From a fitted head to the file that ships."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,20 +15,17 @@ from graft.core.records import record_hash
 from graft.core.version import __version__
 from graft.data.images import resize
 from graft.data.records import Manifest
-from graft.features.records import Output
 from graft.pipeline.planning import Resolved, program_of
-from graft.pipeline.run import Run
 from graft.pipeline.scoring import Candidate
-from graft.training.records import LinearClassifier
+from graft.training.records import Classifier
 
 GOLDEN_PATTERNS = 7  # beside the drawn photo: eight examples fill one batch
 
 
-def write_classifier(run: Run, manifest: Manifest, kept: Candidate) -> str:
-    """Write the run's bundle; returns the SHA-256 of the file. No photo of the user's goes into it."""
+def write_classifier(path: Path, manifest: Manifest, kept: Candidate) -> str:
+    """Write a bundle; returns the SHA-256 of the file. No photo of the user's goes into it."""
     plan, weights, evaluation = kept.resolved.plan, kept.resolved.weights, kept.evaluation
-    outputs = tuple(Output(layer=tap) for tap in kept.classifier.taps)
-    program = replace(program_of(plan, weights.sha256), outputs=outputs)
+    program = replace(program_of(plan, weights.sha256), outputs=kept.classifier.outputs)
     golden = make_golden(
         program,
         weights,
@@ -48,7 +46,7 @@ def write_classifier(run: Run, manifest: Manifest, kept: Candidate) -> str:
         accuracy_interval=(evaluation.accuracy.low, evaluation.accuracy.high),
     )
     return save_bundle(
-        run.bundle,
+        path,
         program=program,
         weights=weights,
         classifier=kept.classifier,
@@ -60,7 +58,7 @@ def write_classifier(run: Run, manifest: Manifest, kept: Candidate) -> str:
     )
 
 
-def expected_bytes(resolved: Resolved, classifier: LinearClassifier) -> int:
+def expected_bytes(resolved: Resolved, classifier: Classifier) -> int:
     """About how large the file will be: weights, head and golden examples; what is left is its description."""
     head = (classifier.mean, classifier.scale, classifier.kernel, classifier.bias)
     golden = (1 + GOLDEN_PATTERNS) * resolved.plan.side_pixels**2 * 3 + PHOTO.stat().st_size

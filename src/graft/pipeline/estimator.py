@@ -27,7 +27,7 @@ from graft.pipeline.choosing import choose_backbone
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import precision, program_of, side_pixels
 from graft.pipeline.workspace import feature_store, scratch_folder, working
-from graft.training.linear import features_matrix, probabilities
+from graft.training.linear import classify
 from graft.training.probe import Rows, train_probe
 from graft.training.records import Plan
 from graft.training.taps import TapTable
@@ -58,7 +58,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         max_megapixels, max_megabytes, min_side: a file beyond is refused; None for 50, 25 and 8 pixels.
         white: the sample of 16-bit files that is white; None for 65535; 4095 for data of 12 bits.
 
-    Learned: `classes_`, `classifier_` (a `LinearClassifier`), `summary_` (a `ProbeSummary`).
+    Learned: `classes_`, `classifier_` (a `Classifier`), `summary_` (a `ProbeSummary`).
     """
 
     def __init__(
@@ -114,8 +114,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         photos = _as_photos(X, self.network_.rules)
         with working(), scratch_folder() as scratch:
             values = _features(photos, self.network_, scratch)
-            features = features_matrix(values, self.classifier_.taps)
-            return probabilities(self.classifier_, features)
+            return classify(self.classifier_, values)
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each photo."""

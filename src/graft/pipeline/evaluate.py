@@ -15,6 +15,7 @@ from graft.core.records import record_hash
 from graft.data.archives.unpacking import find_unpacked
 from graft.data.limits import chosen_rules
 from graft.data.records import ImageRules, Manifest, Photo, Split
+from graft.data.sources import is_photo, list_folder
 from graft.data.stream import stream_pixels
 from graft.evaluation.metrics import evaluate as measure
 from graft.evaluation.records import Evaluation
@@ -55,7 +56,7 @@ def evaluate(
         if data is None:
             judged = _own(Run.open(run), split or "test", progress)
         else:
-            judged = _given(data, split, bundle.classes, rules, progress)
+            judged = _given(run, data, split, bundle.classes, rules, progress)
         answers = _classify(bundle, judged.root, judged.photos, judged.manifest, progress)
         found = measure(
             answers,
@@ -99,35 +100,63 @@ def _own(run: Run, split: Split, progress: Progress) -> _Judged:
     return _Judged(root, manifest, photos, np.array([photo.label for photo in photos]), split)
 
 
-def _given(data: Path, split: Split | None, classes: Sequence[str], rules: ImageRules, progress: Progress) -> _Judged:
+def _given(
+    run: Path, data: Path, split: Split | None, classes: Sequence[str], rules: ImageRules, progress: Progress
+) -> _Judged:
+    _refuse_unlabelled(run, data)
     intake: Intake = read_data(
         data,
         split="100/0/0",
         seed=0,
         on_bad="quarantine",
         least_classes=1,
-        least_photos=1,
+        least_photos=0,  # a class that the classifier knows may well be missing
         rules=rules,
         duplicates="exact",  # nothing is split
         progress=progress,
     )
     manifest = intake.manifest
-    unknown = [name for name in manifest.classes if name not in classes]
-    if unknown:
-        raise BadInput(
-            f"DATA must have classes the classifier knows, such as {classes[0]}, got {', '.join(unknown[:12])}.",
-            hint="Rename the folders, or train again with these classes.",
-            code="class_set_changed",
-        )
+    _check_known(run, data, intake, classes)
     photos = _of_split(manifest, split)
     places = [classes.index(name) for name in manifest.classes]
     return _Judged(intake.root, manifest, photos, np.array([places[photo.label] for photo in photos]), "given")
+
+
+def _refuse_unlabelled(run: Path, data: Path) -> None:
+    """Refuse a folder of photos that lie in no folder of a class: they can be classified, not measured."""
+    folders, files, _ = list_folder(data, "") if data.is_dir() else ([], [], ())
+    n_photos = 0 if folders else sum(is_photo(data / name) for name in files)
+    if n_photos:
+        raise BadInput(
+            f"DATA must be labelled photos, in folders named like the classes, got {n_photos} in no such folder.",
+            hint=f"Sort them into such folders; or to have them classified: graft predict {run} {data}",
+        )
+
+
+def _check_known(run: Path, data: Path, intake: Intake, classes: Sequence[str]) -> None:
+    """Refuse classes that the classifier does not know, and say what the folders may have been meant as."""
+    found = intake.manifest.classes
+    unknown = [name for name in found if name not in classes]
+    if not unknown:
+        return
+    hint = "Rename the folders or labels, or train again with these classes."
+    if len(unknown) == len(found) and data.is_dir():
+        inner = [name for name in unknown if set(list_folder(data, name)[0]) & set(classes)]
+        unlabelled = f"{hint} Photos without labels are not measured but classified: graft predict {run} {data}"
+        hint = f"Did you mean {str(data / inner[0])!r}?" if inner else unlabelled
+    raise BadInput(
+        f"DATA must have classes the classifier knows, such as {classes[0]}, got {', '.join(unknown[:12])}.",
+        hint=hint,
+        code="class_set_changed",
+    )
 
 
 def _of_split(manifest: Manifest, split: Split | None) -> tuple[Photo, ...]:
     """The photos of other data to measure on."""
     wanted = split or "test"
     photos = tuple(photo for photo in manifest.photos if photo.split == wanted and manifest.split_origin == "given")
+    if not manifest.photos:
+        raise BadInput("DATA must hold photos that can be used, got none.", hint="Check the path.", code="no_photos")
     if split is None:
         return photos or manifest.photos
     if not photos:

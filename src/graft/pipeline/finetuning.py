@@ -1,64 +1,42 @@
-"""Fine-tuning after the probe: views → stored activations → training → honest comparison → the better one is kept."""
+"""Fine-tuning after the probe: phases of training → honest comparison → the better one is kept."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from importlib import metadata
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from graft.backbones.weights import WeightsFile
 from graft.bundle.format import read_bundle
-from graft.core import machine
 from graft.core.errors import BadInput, GraftError
-from graft.core.files import remove_tree, write_atomic
+from graft.core.files import write_atomic
 from graft.core.interrupts import cooperative
 from graft.core.locks import Lock
 from graft.core.records import record_hash
-from graft.core.tensors import tensors_sha256, write_tensors
-from graft.evaluation.calibration import softmax, temperature
+from graft.evaluation.calibration import softmax
 from graft.evaluation.comparison import Comparison, compare
 from graft.evaluation.metrics import photo_losses
-from graft.features.extraction import extract
-from graft.features.records import Output
-from graft.features.store import Store
-from graft.pipeline.layouts import asked
-from graft.pipeline.leaving import Work, leave
-from graft.pipeline.planning import Resolved, program_of
+from graft.pipeline.leaving import leave
+from graft.pipeline.phases import Trained, clear_checkpoints, train_phases
 from graft.pipeline.reporting import write_report
 from graft.pipeline.run import Run
-from graft.pipeline.scheduling import schedule_for
-from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, measure, rows_of
-from graft.pipeline.views import sources, task_of
+from graft.pipeline.scheduling import Step, schedule_for
+from graft.pipeline.scoring import Probed, rows_of
+from graft.pipeline.work import Work
 from graft.report.freezing import freezing_text
 from graft.report.history import history_csv
 from graft.report.tensorboard import TensorBoardWriter
-from graft.training.checkpoints import Checkpoints
-from graft.training.records import LinearClassifier, Plan
+from graft.training.records import Plan
 from graft.training.tuning import backend
-from graft.training.tuning.loop import tune
 from graft.training.tuning.records import Epoch, TuningSummary
-from graft.training.tuning.task import Task, Tuned
+from graft.training.tuning.task import Tuned
 
-CHECKPOINTS: Final = "checkpoints"  # folder in the run while a training is under way
 HISTORY: Final = "history.csv"
 LAYERS: Final = "layers.txt"  # every layer, trained or not
-WRITER: Final = "tuned_weights"
 ONE_IN_TWENTY: Final = 1.645  # standard errors that a normal variable is above its mean so often
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """The fine-tuned classifier, calibrated, and its probabilities for the validation and the judged photos."""
-
-    resolved: Resolved  # with the tuned weights
-    classifier: LinearClassifier
-    validation: np.ndarray
-    judged: np.ndarray
 
 
 def tuned_already(run: Run, plan: Plan) -> bool:
@@ -75,7 +53,7 @@ def tuned_already(run: Run, plan: Plan) -> bool:
     tensors.close()
     whole = bundle.provenance.plan_hash == record_hash(plan)
     if whole:
-        remove_tree(run.path / CHECKPOINTS)
+        clear_checkpoints(run)
     return whole
 
 
@@ -85,40 +63,34 @@ def finetune(work: Work, probed: Probed, lock: Lock) -> None:
     Raises: `Stopped` where a signal came: what was learned is in a checkpoint then, and after Ctrl-C the better
     classifier so far in the run.
     """
-    with work.clock.stage("views"):
-        prepared = _nothing_to_gain(work, probed) or _prepare(work, probed)
+    prepared = _nothing_to_gain(work, probed) or _prepare(work, probed)
     if isinstance(prepared, str):
         work.progress.say(f"Fine-tuning is {prepared}.")
         work.run.write(_no_epochs(prepared, finished=True))
         return
-    work, task = prepared
+    work, steps = prepared
     events: list[str] = []
 
     def report(event: str) -> None:
         work.progress.say(event)
         events.append(event)
 
-    checkpoints = Checkpoints(
-        work.run.path / CHECKPOINTS,
-        _identity(work.resolved.plan),
-        report,
-        circumstances={"processor": " ".join(machine.cpu_features())},
-    )
     with cooperative() as stop:
-        with work.clock.stage("fine-tuning"), _watched(work.options.tensorboard) as watch, _opened(task):
-            try:
-                tuned = tune(task, checkpoints=checkpoints, stop=stop, progress=work.progress, watch=watch)
-            except BadInput as problem:
-                if problem.code != "diverged" or work.resolved.plan.recipe != "auto":
-                    raise
-                work.run.write(_no_epochs(f"given up: {problem.message.rstrip('.')}", finished=True))
-                checkpoints.clear()
-                return
-        lock.check()
-        if not (tuned.stopped and stop.signal == SIGTERM):  # who sends that wants it soon: the checkpoint is enough
-            _finish(work, probed, tuned, events)
-            if not tuned.stopped:
-                checkpoints.clear()
+        try:
+            with _watched(work.options.tensorboard) as watch:
+                epochs, done, last = train_phases(work, probed, steps, stop=stop, watch=watch, report=report)
+        except BadInput as problem:
+            if problem.code != "diverged" or work.resolved.plan.recipe != "auto":
+                raise
+            lock.check()
+            _leave_probe(work, probed, f"given up: {problem.message.rstrip('.')}", events)
+            clear_checkpoints(work.run)
+        else:
+            lock.check()
+            if not (last.stopped and stop.signal == SIGTERM):  # who sends that wants it soon: the checkpoint is enough
+                _finish(work, probed, epochs, done, last, events)
+                if not last.stopped:
+                    clear_checkpoints(work.run)
     if stop():
         write_report(work.run)
         work.progress.say(f"Stopped. What is best so far is kept: {work.run.bundle}")
@@ -135,13 +107,6 @@ def _watched(folder: str | None) -> Iterator[Callable[[Epoch], None]]:
         yield writer.epoch
 
 
-@contextmanager
-def _opened(task: Task) -> Iterator[None]:
-    """Give the sources' threads and files back when training ends, however it does."""
-    with closing(task.train), closing(task.validation) if task.validation else nullcontext():
-        yield
-
-
 def _nothing_to_gain(work: Work, probed: Probed) -> str:
     """Why fine-tuning could not be seen to be better; "" where it could, or where it was asked for."""
     found = probed.result.summary.validation_accuracy
@@ -151,24 +116,27 @@ def _nothing_to_gain(work: Work, probed: Probed) -> str:
     return f"left out, for the probe was right on all {n_photos} validation photos"
 
 
-def _prepare(work: Work, probed: Probed) -> tuple[Work, Task] | str:
-    """Decide the schedule, keep it in the plan, and read the views; or why there is to be no fine-tuning."""
-    plan, tuning = work.resolved.plan, asked(work)
-    with work.progress.stage(f"Loading {tuning.backend}", None, ""):
-        backend.prepare(tuning.backend, plan.threads)
-    decided = schedule_for(work, probed)
-    if isinstance(decided, str):
-        return decided
-    layout, schedule = decided
-    work = replace(work, resolved=replace(work.resolved, plan=replace(plan, schedule=schedule)))
+def _prepare(work: Work, probed: Probed) -> tuple[Work, tuple[Step, ...]] | str:
+    """Decide what is done in each phase, and keep it in the plan; or why there is to be no fine-tuning."""
+    plan = work.resolved.plan
+    with work.progress.stage(f"Loading {work.tuning.backend}", None, ""):
+        backend.prepare(work.tuning.backend, plan.threads)
+    steps = schedule_for(work, probed)
+    if isinstance(steps, str):
+        return steps
+    decided = replace(plan, schedules=tuple(step.schedule for step in steps))
+    work = replace(work, resolved=replace(work.resolved, plan=decided))
     work.run.write(work.resolved.plan)
-    work.progress.say(freezing_text(layout.table, layout.freezing))
-    table = freezing_text(layout.table, layout.freezing, every=True)
-    write_atomic(work.run.path / LAYERS, f"{table}\n\n{schedule.reason}\n".encode(), writer="layers")
-    work.progress.say(schedule.reason)
-    train, validation = sources(work, layout, schedule)
-    weighted = probed.result.summary.class_weighted
-    return work, task_of(work, layout, schedule, train, validation, class_weighted=weighted)
+    for step in steps:
+        work.progress.say(freezing_text(step.layout.table, step.layout.freezing))
+        work.progress.say(step.schedule.reason)
+    tables = [
+        f"{step.schedule.phase.name}\n\n{freezing_text(step.layout.table, step.layout.freezing, every=True)}\n\n"
+        f"{step.schedule.reason}\n"
+        for step in steps
+    ]
+    write_atomic(work.run.path / LAYERS, "\n".join(tables).encode(), writer="layers")
+    return work, steps
 
 
 def tuning_values(run: Run) -> dict[str, Any] | None:
@@ -186,33 +154,32 @@ def tuning_values(run: Run) -> dict[str, Any] | None:
     }
 
 
-def _identity(plan: Plan) -> dict[str, str]:
-    """What a checkpoint's numbers depend on, by the names that a refusal tells."""
-    chosen = plan.tuning.backend if plan.tuning else ""
-    installed = machine.versions()
-    return {
-        "plan": record_hash(plan),
-        "manifest": plan.manifest_hash,
-        "backbone": f"{plan.backbone} {plan.weights_sha256}",
-        "backend": f"{chosen} {installed.get(chosen, '')}".strip(),
-        "keras": metadata.version("keras"),
-        "graft": plan.graft_version,
-    }
+def _leave_probe(work: Work, probed: Probed, reason: str, events: Sequence[str]) -> None:
+    """The probe's classifier stands, in the run's bundle too: an earlier part of this training may have left another.
+
+    Its provenance names the plan with its schedules, so that the run counts as finished.
+    """
+    kept = replace(probed.candidate, resolved=replace(probed.candidate.resolved, plan=work.resolved.plan))
+    leave(work, kept, probed.activations, events)
+    work.run.write(_no_epochs(reason, finished=True, events=events))
 
 
-def _finish(work: Work, probed: Probed, tuned: Tuned, events: list[str]) -> None:
-    """Measure the fine-tuned classifier, choose, and leave the run so that it tells all of it."""
+def _finish(
+    work: Work, probed: Probed, epochs: Sequence[Epoch], done: Sequence[Trained], last: Tuned, events: list[str]
+) -> None:
+    """Choose between the probe and what was trained, and leave the run so that it tells all of it."""
     run = work.run
-    if tuned.best_epoch == 0:
+    if not done:
         run.write(_no_epochs("stopped before its first epoch had ended", finished=False, events=events))
         return
-    with work.clock.stage("evaluate"):
-        answers = _answers(work, tuned)
-        candidate = _measured(work, probed, answers)
-    summary = _summary(work, probed, tuned, answers, candidate, events)
-    kept = candidate if summary.kept == "finetune" else probed.candidate
-    plan = replace(kept.resolved, plan=work.resolved.plan)
-    leave(work, replace(kept, resolved=plan), probed.activations, summary.events)
+    summary = _summary(work, probed, epochs, done, last, events)
+    kept = done[-1].candidate if summary.kept == "finetune" else probed.candidate
+    leave(
+        work,
+        replace(kept, resolved=replace(kept.resolved, plan=work.resolved.plan)),
+        probed.activations,
+        summary.events,
+    )
     write_atomic(run.path / HISTORY, history_csv(summary), writer="history")
     run.write(summary)  # last: a run that holds it, finished, is done
 
@@ -234,63 +201,13 @@ def _no_epochs(reason: str, *, finished: bool, events: Sequence[str] = ()) -> Tu
     )
 
 
-def _answers(work: Work, tuned: Tuned) -> _Answers:
-    """The tuned network run like any other: from the photos' files, on the engine that predicts."""
-    manifest, resolved = work.intake.manifest, work.resolved
-    weights = _tuned_weights(work.scratch, tuned)
-    outputs = tuple(Output(layer=tap) for tap in tuned.classifier.taps)
-    program = replace(program_of(resolved.plan, weights.sha256), outputs=outputs)
-    _, judged = judged_rows(manifest)
-    validation = rows_of(manifest, "validation")
-    rows = np.union1d(validation, judged)
-    activations = extract(
-        work.intake.root,
-        [manifest.photos[row] for row in rows],
-        program,
-        weights,
-        store=Store(work.scratch / "tuned", cap_bytes=1 << 40),  # goes with the training: nobody asks again
-        scratch=work.scratch,
-        cache=machine.cache_directory(),
-        rules=manifest.rules,
-        workers=machine.threads(),
-        threads=resolved.plan.threads,
-        progress=work.progress,
-        kind=resolved.plan.engine,
-    )
-    classifier = tuned.classifier
-    labels = np.array([photo.label for photo in manifest.photos])
-    held_out = classify(activations.values, classifier, np.searchsorted(rows, validation)) if len(validation) else None
-    if held_out is not None:
-        logits = np.log(np.maximum(held_out, np.finfo(np.float32).tiny))
-        classifier = replace(classifier, temperature=temperature(logits, labels[validation]))
-        held_out = softmax(logits, classifier.temperature)
-    return _Answers(
-        resolved=replace(resolved, weights=weights),
-        classifier=classifier,
-        validation=held_out if held_out is not None else np.zeros((0, len(manifest.classes)), np.float32),
-        judged=classify(activations.values, classifier, np.searchsorted(rows, judged)),
-    )
-
-
-def _tuned_weights(scratch: Path, tuned: Tuned) -> WeightsFile:
-    path = scratch / "tuned.safetensors"
-    write_tensors(path, tuned.tensors, metadata={}, writer=WRITER)
-    return WeightsFile(path, "", tensors_sha256(tuned.tensors))
-
-
-def _measured(work: Work, probed: Probed, answers: _Answers) -> Candidate:
-    manifest = work.intake.manifest
-    _, rows = judged_rows(manifest)
-    last_layer = classify(probed.activations.values, probed.result.last_layer, rows).argmax(axis=1)
-    return measure("finetune", answers.resolved, manifest, answers.classifier, answers.judged, last_layer)
-
-
 def _summary(
-    work: Work, probed: Probed, tuned: Tuned, answers: _Answers, candidate: Candidate, events: list[str]
+    work: Work, probed: Probed, epochs: Sequence[Epoch], done: Sequence[Trained], last: Tuned, events: list[str]
 ) -> TuningSummary:
-    manifest = work.intake.manifest
+    manifest, answers, candidate = work.intake.manifest, done[-1].answers, done[-1].candidate
     rows = rows_of(manifest, "validation")
     labels = np.array([photo.label for photo in manifest.photos])[rows]
+    asked = is_asked_for(work.resolved.plan.recipe, stopped=last.stopped)
     comparison: Comparison | None = None
     losses: tuple[float, float] | None = None
     kept: Literal["probe", "finetune"] = "finetune"
@@ -300,23 +217,30 @@ def _summary(
         comparison = compare(labels, before.argmax(axis=1), answers.validation.argmax(axis=1))
         each = photo_losses(before, labels), photo_losses(answers.validation, labels)
         losses = float(each[0].mean()), float(each[1].mean())
-        kept, reason = choose(comparison, each[0] - each[1], asked=work.resolved.plan.recipe == "finetune")
+        kept, reason = choose(comparison, each[0] - each[1], asked=asked)
     scored, found = probed.candidate.scored, candidate.scored
     tested = compare(found.labels, scored.probabilities.argmax(axis=1), found.probabilities.argmax(axis=1))
+    summaries = tuple(each.summary for each in done)
     return TuningSummary(
-        epochs=tuned.epochs,
-        best_epoch=tuned.best_epoch,
-        finished=not tuned.stopped,
-        stopped_early=tuned.stopped_early,
-        frozen_sha256=tuned.frozen_sha256,
+        epochs=tuple(epochs),
+        best_epoch=summaries[-1].best_epoch,
+        finished=not last.stopped,
+        stopped_early=last.stopped_early,
+        frozen_sha256=summaries[-1].frozen_sha256,
         comparison=comparison,
         comparison_on_test=tested if found.split == "test" else None,
         probe_validation_loss=losses[0] if losses else None,
         tuned_validation_loss=losses[1] if losses else None,
         kept=kept,
         reason=reason,
-        events=(*tuned.events, *events),
+        phases=summaries if len(work.resolved.plan.schedules) > 1 else (),
+        events=(*(event for each in done for event in each.tuned.events), *events),
     )
+
+
+def is_asked_for(recipe: str, *, stopped: bool) -> bool:
+    """Whether what was trained is kept whatever it is worth: not where it is to be decided, or is not whole yet."""
+    return recipe != "auto" and not stopped
 
 
 def choose(comparison: Comparison, gains: np.ndarray, *, asked: bool) -> tuple[Literal["probe", "finetune"], str]:

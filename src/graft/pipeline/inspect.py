@@ -12,7 +12,7 @@ from graft.data.limits import chosen_rules
 from graft.data.records import Duplicates, ImageRules, Manifest
 from graft.data.scan import OnBad
 from graft.pipeline.intake import Intake, earlier_splits, read_data
-from graft.pipeline.pages import INSPECTION, check_page, write_page
+from graft.pipeline.places import INSPECTION, check_place, write_file
 from graft.pipeline.workspace import working
 
 SHEET_OF_EACH = 24
@@ -44,7 +44,7 @@ def inspect(
     is left alone (`BadInput` already_exists).
     """
     if output is not None:
-        check_page(output, INSPECTION)
+        check_place(output, INSPECTION)
     rules = chosen_rules(
         ImageRules(), max_megapixels=max_megapixels, max_megabytes=max_megabytes, min_side=min_side, white=white
     )
@@ -100,4 +100,4 @@ def _write_page(output: Path, intake: Intake, inspection: Inspection, *, command
             pictures=pictures_of(manifest, pictures, sheet),
         )
     )
-    write_page(output, page, INSPECTION)
+    write_file(output, page.encode(), INSPECTION)

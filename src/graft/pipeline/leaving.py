@@ -2,48 +2,30 @@
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from graft.core import machine
 from graft.core.errors import GraftError
 from graft.core.hashing import sha256_file
-from graft.core.progress import Progress
 from graft.evaluation.records import Evaluation
 from graft.features.records import Activations
 from graft.pipeline.bundling import write_classifier
-from graft.pipeline.clock import Clock
-from graft.pipeline.intake import Intake
-from graft.pipeline.options import TrainOptions
-from graft.pipeline.planning import Resolved
 from graft.pipeline.reporting import write_thumbnails
 from graft.pipeline.run import Made, Run
 from graft.pipeline.scoring import Candidate
-
-
-@dataclass(frozen=True)
-class Work:
-    """A training under way: what was asked, what was decided, where it works and where it writes."""
-
-    run: Run
-    intake: Intake
-    resolved: Resolved
-    options: TrainOptions
-    scratch: Path
-    clock: Clock
-    progress: Progress
+from graft.pipeline.work import Work
 
 
 def leave(work: Work, kept: Candidate, activations: Activations, events: Sequence[str] = ()) -> None:
     """Write the classifier, its evaluation, answers and thumbnails, and what is known of how they came about."""
     run = work.run
     with work.clock.stage("bundle"), work.progress.stage("Writing the classifier", None, "files"):
-        bundle_hash = write_classifier(run, work.intake.manifest, kept)
+        bundle_hash = write_classifier(run.bundle, work.intake.manifest, kept)
     with work.clock.stage("report"):
         run.write(replace(kept.evaluation, bundle_hash=bundle_hash))
         run.write(kept.scored.last_layer)
         run.write_arrays("predictions", {"rows": kept.scored.rows, "probabilities": kept.scored.probabilities})
-        write_thumbnails(run, work.intake, kept.scored, work.progress)
+        write_thumbnails(run, work.intake, kept.scored, work.resolved.plan, work.progress)
     run.write(_made(work, activations, events))
 
 

@@ -7,7 +7,11 @@ from annotated_types import Ge, Interval
 from graft.core.records import record
 from graft.data.limits import MILLION, chosen_rules
 from graft.data.records import MOST_BYTES, MOST_PIXELS, Duplicates, ImageRules
+from graft.training.recipes.records import PreprocessingName
 from graft.training.tuning.records import OptimizerName
+
+OWN_RECIPES = ("auto", "probe", "finetune")
+Epochs = Annotated[int, Interval(ge=1, le=100_000)]
 
 
 @record
@@ -39,10 +43,10 @@ class TuningOptions(RuleOptions):
     freeze_level: Annotated[int, Interval(ge=0, le=9)] | None = None  # the feature-map level after which layers are
     unfreeze_last: Annotated[int, Ge(1)] | None = None  # layers of the backbone
     unfreeze: Literal["all", "none"] | None = None
-    head: Literal["probe", "trained"] = "probe"
+    head: str = "probe"  # or trained, or layers in words: "flatten,dense=256,dropout=0.5"
     augment: str = "auto"  # a preset, with changes: "classic,rotation=30"
     views: Annotated[int, Interval(ge=1, le=1000)] | None = None
-    epochs: Annotated[int, Interval(ge=1, le=100_000)] | None = None
+    epochs: Epochs | tuple[Epochs, ...] | None = None  # several: of each phase of a named recipe
     batch: Annotated[int, Interval(ge=1, le=4096)] | None = None
     optimizer: OptimizerName = "adam"
     learning_rate: Annotated[float, Interval(gt=0, le=10)] | None = None
@@ -63,9 +67,10 @@ class TrainOptions(TuningOptions):
 
     data: str  # a folder of class folders, with or without split folders, a zip or tar of one, or a CSV table
     output: str | None = None  # the run's folder; None: named after the data, with the next free number
-    recipe: Literal["auto", "probe", "finetune"] = "auto"
+    recipe: str = "auto"  # one of OWN_RECIPES, or the name of a reference recipe
     backbone: str = "auto"
-    weights: str | None = None
+    weights: str | None = None  # a file, or "random" for a network that is trained from nothing
+    preprocessing: PreprocessingName = "backbone"
     image_size: Annotated[int, Interval(ge=8, le=2048)] | None = None  # pixels of a side; None: the backbone's own
     seed: Annotated[int, Ge(0)] = 0
     split: str = "70/15/15"
@@ -77,6 +82,7 @@ class TrainOptions(TuningOptions):
     duplicates: Duplicates = "near"  # which copies share a split: those that look the same, or equal bytes only
     config: str | None = None  # a plan.json to follow
     tensorboard: str | None = None  # a folder for curves to watch
+    plots: str | None = None  # a folder for figures
     command: str = ""  # what was typed, for the report
 
 

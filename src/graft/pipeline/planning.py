@@ -2,24 +2,36 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
-from graft.backbones.freezing import Freeze, resolve
+from graft.backbones.catalogue import find
+from graft.backbones.freezing import resolve
+from graft.backbones.initial import initial_weights
 from graft.backbones.layers import layer_table
-from graft.backbones.records import BackboneRecord
+from graft.backbones.records import BackboneRecord, Preprocessing
 from graft.backbones.weights import WeightsFile
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.records import from_json, record_hash
 from graft.core.version import __version__
 from graft.data.records import Manifest
+from graft.evaluation.ranking import Ranking
 from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
 from graft.pipeline.asking import asked_tuning, check_followed
 from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking
-from graft.pipeline.options import TrainOptions
+from graft.pipeline.options import OWN_RECIPES, TrainOptions
+from graft.pipeline.reference import on_network
 from graft.pipeline.run import shortened
+from graft.training.heads.records import Head
+from graft.training.heads.shapes import head_layers, units_of
+from graft.training.recipes.catalogue import find as find_recipe
+from graft.training.recipes.records import PreprocessingName
 from graft.training.records import Plan
+from graft.training.tuning.records import Tuning
+
+WORDS: Final = ("until", "last", "level")  # ways to say what is frozen that depend on the network
+RANDOM: Final = "its weights are random, as asked: it is trained from nothing"
 
 
 @dataclass(frozen=True)
@@ -34,26 +46,51 @@ class Resolved:
 def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None = None) -> Resolved:
     """Decide everything that was left open, and say why. With a `given` plan, the result must equal that one."""
     ranking = remembered_ranking(manifest, options.image_size) if options.backbone == "auto" else None
-    chosen = choose_backbone(options.backbone, options.weights, given=given, ranking=ranking)
+    chosen = _chosen(options, given, ranking)
     plan = make_plan(options, manifest, chosen, threads=given.threads if given else machine.threads())
     if given:
         check_followed(options, given)
         # The bundle quotes the hash of its plan: told in other words it would be another one.
         told = replace(plan, recipe=given.recipe, recipe_reason=given.recipe_reason)
-        plan = replace(told, tuning=given.tuning, schedule=given.schedule)
+        plan = replace(told, tuning=given.tuning, schedules=given.schedules)
         _check_same(plan, given, options.config or "")
     else:
         tuning, reason = asked_tuning(options, manifest)
+        if tuning is not None and options.recipe not in OWN_RECIPES:
+            tuning = on_network(tuning, find_recipe(options.recipe), chosen.record, plan.side_pixels)
         plan = replace(plan, recipe=options.recipe, recipe_reason=reason, tuning=tuning)
     if plan.tuning is not None:
-        _check_freezing(plan.tuning.freeze, chosen.record, plan)
+        _check_network(plan.tuning, chosen.record, plan, len(manifest.classes))
     return Resolved(plan, chosen.record, chosen.weights)
 
 
-def _check_freezing(freeze: Freeze, record: BackboneRecord, plan: Plan) -> None:
-    """Refuse words about freezing that this network cannot follow before anything is written: `BadInput`."""
-    if freeze.kind not in ("auto", "all", "none"):
-        resolve(layer_table(record, plan.side_pixels, machine.cache_directory()), freeze)
+def _chosen(options: TrainOptions, given: Plan | None, ranking: Ranking | None) -> Chosen:
+    """The network with its weights: those of a file, remembered ones, or random ones."""
+    followed = given is not None and given.backbone_reason == RANDOM and options.weights is None
+    if options.weights == "random" or followed:
+        record = find(options.backbone)
+        side = side_pixels(options.image_size, record)
+        return Chosen(record, initial_weights(record, side, options.seed, machine.cache_directory()), RANDOM)
+    try:
+        return choose_backbone(options.backbone, options.weights, given=given, ranking=ranking)
+    except BadInput as problem:
+        if problem.code != "weights_missing" or options.recipe in OWN_RECIPES:
+            raise
+        hint = f"{problem.hint} Or run the recipe on another network with --backbone NAME."
+        raise BadInput(problem.message, hint=hint, code=problem.code) from None
+
+
+def _check_network(tuning: Tuning, record: BackboneRecord, plan: Plan, classes: int) -> None:
+    """Refuse what this network cannot follow before anything is written: `BadInput`."""
+    freezes = [freeze for freeze in (tuning.freeze, *(phase.freeze for phase in tuning.phases)) if freeze.kind in WORDS]
+    if not freezes and not isinstance(tuning.head, Head):
+        return
+    table = layer_table(record, plan.side_pixels, machine.cache_directory())
+    for freeze in freezes:
+        resolve(table, freeze)
+    if isinstance(tuning.head, Head):
+        units = units_of(classes, binary_units=plan.binary_units)
+        head_layers(tuning.head, table.without_top()[-1].shape, units)
 
 
 def make_plan(options: TrainOptions, manifest: Manifest, chosen: Chosen, *, threads: int) -> Plan:
@@ -69,7 +106,7 @@ def make_plan(options: TrainOptions, manifest: Manifest, chosen: Chosen, *, thre
         backbone_reason=chosen.reason,
         weights_sha256=chosen.weights.sha256,
         side_pixels=side_pixels(options.image_size, record),
-        preprocessing=record.preprocessing,
+        preprocessing=preprocessing(options.preprocessing, record),
         precision=precision(options.precision, options.engine),
         engine=options.engine,
         taps=record.taps,
@@ -93,6 +130,8 @@ def follow(options: TrainOptions, plan: Plan) -> TrainOptions:
         "engine": plan.engine,
         "binary_head": "sigmoid" if plan.binary_units == 1 else "softmax",
         "duplicates": plan.duplicates,
+        "recipe": plan.recipe if plan.recipe not in OWN_RECIPES else options.recipe,
+        "preprocessing": _preprocessing_name(plan),
     }
     defaults = TrainOptions(data=options.data)
     left_open = {name: chosen[name] for name in chosen if getattr(options, name) == getattr(defaults, name)}
@@ -127,6 +166,21 @@ def side_pixels(wanted: int | None, record: BackboneRecord) -> int:
     if wanted is not None and wanted < record.min_side_pixels:
         raise BadInput(f"The image size must be at least {record.min_side_pixels} for {record.title}, got {wanted}.")
     return wanted or record.side_pixels
+
+
+def preprocessing(name: PreprocessingName, record: BackboneRecord) -> Preprocessing:
+    """What is done to pixels before the network: its own, or what a recipe has instead; the geometry stays its own."""
+    if name == "backbone":
+        return record.preprocessing
+    scale = 1.0 if name == "none" else 1 / 255
+    return Preprocessing(scale=(scale,) * 3, geometry=record.preprocessing.geometry)
+
+
+def _preprocessing_name(plan: Plan) -> PreprocessingName:
+    """By which name the plan's preprocessing is asked for; of two that are the same the network's own."""
+    record = find(plan.backbone)
+    names = get_args(PreprocessingName)
+    return next((name for name in names if preprocessing(name, record) == plan.preprocessing), names[0])
 
 
 def precision(wanted: Literal["auto", "bfloat16", "float32"], engine: EngineKind) -> Precision:

@@ -9,7 +9,7 @@ from graft.core.records import to_value
 from graft.evaluation.ranking import Ranking
 from graft.pipeline.choosing import all_here
 from graft.pipeline.options import TrainOptions
-from graft.pipeline.pages import RANKING, write_page
+from graft.pipeline.places import RANKING, write_file
 from graft.pipeline.reporting import quoted
 from graft.report.rank_page import RankPage, render_ranking
 
@@ -31,7 +31,7 @@ def write_rank_page(path: Path, ranking: Ranking, options: TrainOptions) -> Path
         versions=machine.versions(),
         machine=machine.facts(),
     )
-    write_page(path, render_ranking(page), RANKING)
+    write_file(path, render_ranking(page).encode(), RANKING)
     return path
 
 

@@ -20,8 +20,16 @@ from graft.evaluation.records import Evaluation
 from graft.pipeline.intake import Intake
 from graft.pipeline.run import Made, Run
 from graft.pipeline.scoring import Scored
-from graft.pipeline.thumbnails import group_rows, make_thumbnails, pictures_of, sheet_rows
-from graft.report.data import Mistake, ReportData
+from graft.pipeline.thumbnails import (
+    drawn_rows,
+    group_rows,
+    make_thumbnails,
+    pictures_of,
+    sheet_rows,
+    view_arrays,
+    viewed,
+)
+from graft.report.data import Answered, ReportData
 from graft.report.page import render_html, render_json
 from graft.report.text import summary_text
 from graft.training.records import Plan, ProbeSummary
@@ -31,23 +39,29 @@ SHEET_OF_EACH = 16
 SHEET_TOGETHER = 320
 
 
-def write_thumbnails(run: Run, intake: Intake, scored: Scored, progress: Progress) -> None:
-    """Keep small JPEGs in the run: of the surest mistakes, of copies, and of some photos of each class."""
+def write_thumbnails(run: Run, intake: Intake, scored: Scored, plan: Plan, progress: Progress) -> None:
+    """Keep small JPEGs in the run: of the surest mistakes, of answers drawn by chance, of copies, of some photos of
+    each class, and of augmented views."""
     mistakes = [int(scored.rows[place]) for place in scored.mistakes()]
     sheet = sheet_rows(intake.manifest, of_each=SHEET_OF_EACH, together=SHEET_TOGETHER)
     copies = group_rows(intake.manifest, run.read(Inspection))
-    made = make_thumbnails(intake, [*mistakes, *sheet, *copies], progress)
+    answers = drawn_rows(scored.rows, plan.seed).tolist()
+    made = make_thumbnails(intake, [*mistakes, *answers, *sheet, *copies], progress)
     arrays = {f"photo/{row}": np.frombuffer(picture, np.uint8) for row, picture in made.items()}
-    arrays |= {"mistakes": np.array(mistakes, np.int64), "sheet": np.array(sheet, np.int64)}
-    run.write_arrays("thumbnails", arrays)
+    chosen = {"mistakes": mistakes, "answers": answers, "sheet": sheet}
+    arrays |= {name: np.array(rows, np.int64) for name, rows in chosen.items()}
+    run.write_arrays("thumbnails", arrays | view_arrays(intake, plan))
 
 
-def write_report(run: Run) -> str:
-    """Write `report.html` and `report.json` from the run's records; returns the same in a few lines of text."""
+def write_report(run: Run, *, figures: str = "") -> str:
+    """Write `report.html` and `report.json` from the run's records; returns the same in a few lines of text.
+
+    `figures` is the folder that the text names for them.
+    """
     data = report_data(run)
     write_atomic(run.path / "report.json", render_json(data), writer="report_values")
     write_page(run, data)
-    return summary_text(data, report=str(run.report), bundle=str(run.bundle))
+    return summary_text(data, report=str(run.report), bundle=str(run.bundle), figures=figures)
 
 
 def write_page(run: Run, data: ReportData) -> None:
@@ -72,13 +86,17 @@ def report_data(run: Run) -> ReportData:
         tuning=run.read(TuningSummary) if run.has(TuningSummary) else None,
         evaluation=run.read(Evaluation),
         comparison_with_last_layer=to_value(run.read(Comparison)),
-        mistakes=tuple(_mistakes(run, manifest, arrays)),
+        mistakes=tuple(_answered(run, manifest, arrays, "mistakes")),
+        answers=tuple(_answered(run, manifest, arrays, "answers")),
+        views=tuple(viewed(manifest, arrays)),
         pictures=pictures_of(
             manifest,
             {int(name.removeprefix("photo/")): arrays[name].tobytes() for name in arrays if name.startswith("photo/")},
             arrays["sheet"].tolist(),
         ),
         seconds={stage: seconds for stage, seconds in made.seconds.items() if stage != "total"},
+        n_computed=made.n_computed,
+        n_reused=made.n_reused,
         versions=made.versions,
         machine=made.machine,
         bundle_name=run.bundle.name,
@@ -103,13 +121,14 @@ def quoted(word: str) -> str:
     return subprocess.list2cmdline([word]) if sys.platform == "win32" else shlex.quote(word)
 
 
-def _mistakes(run: Run, manifest: Manifest, arrays: dict[str, np.ndarray]) -> Iterator[Mistake]:
+def _answered(run: Run, manifest: Manifest, arrays: dict[str, np.ndarray], name: str) -> Iterator[Answered]:
+    """The photos whose rows are kept under `name`, with what was said of them; none in runs from before it was."""
     predictions = run.read_arrays("predictions")
     places = {int(row): place for place, row in enumerate(predictions["rows"])}
-    for row in arrays["mistakes"].tolist():
+    for row in arrays.get(name, np.zeros(0, np.int64)).tolist():
         photo, chances = manifest.photos[row], predictions["probabilities"][places[row]]
         predicted = int(chances.argmax())
-        yield Mistake(
+        yield Answered(
             path=photo.path,
             true=manifest.classes[photo.label],
             predicted=manifest.classes[predicted],

@@ -136,15 +136,15 @@ def place_run(output: str | None, data: Path, plan: Plan) -> Run:
 def as_begun(run: Run, plan: Plan) -> Plan:
     """`plan` with what an earlier, interrupted or finished training of it in this run had decided for its machine.
 
-    Its schedule is followed, and its number of threads, on which the last bits of all numbers depend; what was said of
-    the recipe stays said, for the bundle quotes the hash of its plan.
+    Its schedules are followed, and its number of threads, on which the last bits of all numbers depend; what was said
+    of the recipe stays said, for the bundle quotes the hash of its plan.
     """
     if not run.has(Plan):
         return plan
     earlier = run.read(Plan)
     return replace(
         plan,
-        schedule=plan.schedule or earlier.schedule,
+        schedules=plan.schedules or earlier.schedules,
         threads=earlier.threads,
         recipe_reason=earlier.recipe_reason,
     )
@@ -218,10 +218,10 @@ def _differences(run: Run, plan: Plan) -> str:
 def _unequal(old: object, new: object, name: str = "") -> Iterator[tuple[str, object, object]]:
     """The innermost fields in which two values differ, as `tuning.epochs`.
 
-    A schedule that is yet to come does not differ, nor do the number of threads and the words for the recipe: see
+    Schedules that are yet to come do not differ, nor do the number of threads and the words for the recipe: see
     `as_begun`.
     """
-    if old == new or name in ("threads", "recipe_reason") or (name == "schedule" and None in (old, new)):
+    if old == new or name in ("threads", "recipe_reason") or (name == "schedules" and () in (old, new)):
         return
     if is_dataclass(old) and is_dataclass(new) and type(old) is type(new):
         for field in fields(old):

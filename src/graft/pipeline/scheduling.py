@@ -1,27 +1,37 @@
-"""From what was asked to what is done: cut, views and epochs, from the profile, the disk and the time there is."""
+"""From what was asked to what is done: cuts, views and epochs, from the profile, the disk and the time there is."""
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 import numpy as np
 
-from graft.backbones.freezing import lower_cuts
+from graft.backbones.freezing import Freeze, lower_cuts
 from graft.core import machine
-from graft.core.errors import IntegrityProblem
 from graft.data.stream import PhotoReader, stream_views
 from graft.features.engines import run_pixels
 from graft.features.extraction import opened_engine
 from graft.features.sources import StoredSource
-from graft.pipeline.layouts import Layout, asked, count_of, draft, layouts, most_views, usual_batch
-from graft.pipeline.leaving import Work
+from graft.pipeline.layouts import (
+    Layout,
+    count_of,
+    draft,
+    head_phase,
+    layouts,
+    main_phase,
+    most_views,
+    phase_layout,
+    usual_batch,
+)
 from graft.pipeline.scoring import Probed
 from graft.pipeline.views import task_of
+from graft.pipeline.work import Work
 from graft.report.words import byte_size, counted, duration
 from graft.training.tuning.loop import seconds_per_step
-from graft.training.tuning.records import Schedule
+from graft.training.tuning.records import Phase, Schedule
 
 EPOCHS: Final = 12
 VIEWS: Final = 8
@@ -35,31 +45,54 @@ MARGIN: Final = 1.15  # estimates are of a quiet moment
 TIMED_PHOTOS: Final = 16
 
 
-def schedule_for(work: Work, probed: Probed) -> tuple[Layout, Schedule] | str:
-    """Where to cut and what to do: as the plan decided before, or decided now; or why nothing is to be done."""
-    earlier = work.resolved.plan.schedule
-    if earlier is not None:
-        for layout in layouts(work, probed):
-            if layout.freezing.trained == earlier.trained:
-                return layout.cut_at(earlier.cut), earlier
-        raise IntegrityProblem(
-            f"The plan's schedule must fit its network, got training from {earlier.trained[:1]} up.",
-            hint="Train into another folder, or without --config.",
-            code="record_invalid",
-        )
-    tuning = asked(work)
+@dataclass(frozen=True)
+class Step:
+    """One phase as it will be trained: where the network is cut, and what is done."""
+
+    layout: Layout
+    schedule: Schedule
+
+
+def schedule_for(work: Work, probed: Probed) -> tuple[Step, ...] | str:
+    """What to do, phase by phase: as the plan decided before, or decided now; or why nothing is to be done."""
+    if work.resolved.plan.schedules:
+        return _together(tuple(_as_decided(work, probed, each) for each in work.resolved.plan.schedules))
+    tuning = work.tuning
+    if tuning.phases:
+        return _together(tuple(_as_named(work, probed, phase) for phase in tuning.phases))
     budget = tuning.time_budget_seconds
     if budget is None or (tuning.epochs and (tuning.views or tuning.storing == "never")):
-        return _unhurried(work, probed, next(layouts(work, probed)))
+        return _unhurried(work, probed)
     return _within(work, probed, budget)
 
 
-def _unhurried(work: Work, probed: Probed, layout: Layout) -> tuple[Layout, Schedule]:
+def _as_decided(work: Work, probed: Probed, earlier: Schedule) -> Step:
+    return Step(phase_layout(work, probed, earlier.phase.freeze).cut_at(earlier.cut), earlier)
+
+
+def _as_named(work: Work, probed: Probed, phase: Phase) -> Step:
+    """A phase of a recipe: each photo in as many views as there are epochs to see them in."""
+    layout = phase_layout(work, probed, phase.freeze)
+    usual = 1 if work.tuning.augmentation.changes_nothing else min(VIEWS, phase.epochs)
+    layout, views, remark = _fitting(work, layout, work.tuning.views or usual)
+    return _told(work, layout, phase, views, remark)
+
+
+def _together(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Phases that read the same views of the same frozen weights read them together."""
+    n_alike = next((place for place, step in enumerate(steps, 1) if step.schedule.trained), len(steps))
+    alike = [step for step in steps[:n_alike] if step.layout.cut]
+    if len({step.schedule.views for step in alike}) != 1:
+        return steps
+    shared = tuple(dict.fromkeys(output for step in alike for output in step.layout.outputs))
+    return tuple(replace(step, layout=replace(step.layout, shared=shared)) if step in alike else step for step in steps)
+
+
+def _unhurried(work: Work, probed: Probed) -> tuple[Step, ...]:
     """What is asked, or usual, as far as the disk has room."""
-    tuning = asked(work)
-    epochs = tuning.epochs or _stretched(EPOCHS, work)
-    layout, views, remark = _fitting(work, layout, tuning.views or VIEWS)
-    return _told(work, probed, layout, epochs, views, remark)
+    tuning = work.tuning
+    layout, views, remark = _fitting(work, next(layouts(work, probed)), tuning.views or VIEWS)
+    return _phases(work, probed, layout, tuning.epochs or _stretched(EPOCHS, work), views, remark)
 
 
 def _fitting(work: Work, layout: Layout, views: int) -> tuple[Layout, int, str]:
@@ -73,14 +106,14 @@ def _fitting(work: Work, layout: Layout, views: int) -> tuple[Layout, int, str]:
     for lower in lower_cuts(layout.table, layout.freezing):
         if views <= most_views(work, smaller := replace(layout, freezing=lower)):
             return smaller, views, f"the free disk has no room for those at {' + '.join(layout.cut)}"
-    if room >= LEAST_VIEWS or asked(work).storing == "always":
+    if room >= LEAST_VIEWS or work.tuning.storing == "always":
         return layout, max(1, room), f"the free disk has room for {counted(max(1, room), 'view')}"
     needed = byte_size(layout.view_bytes() * count_of(work, "train") * LEAST_VIEWS)
     return layout.cut_at(()), views, f"storing would take {needed} or more, which the disk has not"
 
 
 @dataclass(frozen=True)
-class _Costs:
+class Costs:
     """Seconds on this machine, measured for one place to cut; scaled for others by their multiply-adds."""
 
     step: float
@@ -90,64 +123,64 @@ class _Costs:
     suffix_work: int
     prefix_work: int
 
-    def of(self, work: Work, layout: Layout, epochs: int, views: int, batch: int) -> float:
+    def of(self, work: Work, steps: Sequence[Step]) -> float:
         """Seconds from now to the end."""
+        return sum(self._phase(work, step) for step in steps) + FINISH_SECONDS
+
+    def _phase(self, work: Work, step: Step) -> float:
+        layout, schedule = step.layout, step.schedule
         above = max(0.05, layout.freezing.suffix_multiply_adds / max(1, self.suffix_work))
         below = layout.freezing.prefix_multiply_adds / max(1, self.prefix_work)
-        steps = math.ceil(count_of(work, "train") / batch)
-        checks = math.ceil(count_of(work, "validation") / batch)
+        steps = math.ceil(count_of(work, "train") / schedule.batch_images)
+        checks = math.ceil(count_of(work, "validation") / schedule.batch_images)
+        # The first view is what the probe has read already, where nothing but the classifier is trained.
+        views = schedule.views if schedule.trained else schedule.views - 1
         stored = count_of(work, "train") * views + count_of(work, "validation") if layout.cut else 0
-        training = epochs * (steps * self.step + checks * self.forward) * above
-        return (training + stored * self.view * below) * MARGIN + self.opening + FINISH_SECONDS
+        training = schedule.phase.epochs * (steps * self.step + checks * self.forward) * above
+        return (training + stored * self.view * below) * MARGIN + self.opening
 
 
-def _within(work: Work, probed: Probed, budget: float) -> tuple[Layout, Schedule] | str:
+def _within(work: Work, probed: Probed, budget: float) -> tuple[Step, ...] | str:
     """The most that the budget allows: fewer epochs and views first, then a higher cut, then larger batches.
 
     Why not, where nothing fits. How long it will take is told, and not kept: the plan says what is done, on whatever
     machine.
     """
-    tuning = asked(work)
-    usual = tuning.batch_images or usual_batch(work)
-    for batch in (usual,) if tuning.batch_images else (usual, 2 * usual):
-        found, seconds, left = _tried(work, probed, budget, batch)
+    candidates = tuple(layouts(work, probed))
+    usual = work.tuning.batch_images or usual_batch(work)
+    for batch in (usual,) if work.tuning.batch_images else (usual, 2 * usual):
+        costs = _measure(work, probed, candidates[0], batch)
+        left = budget - work.clock.seconds()["total"]
+        steps, seconds = _tried(work, probed, candidates, costs, left, batch)
         told = f"{duration(max(0.0, left))} of the {duration(budget)} are left"
         if seconds <= left:
             work.progress.say(f"Fine-tuning will take about {duration(seconds)}; {told}.")
-            return found
+            return _because(steps, f"as the budget of {duration(budget)} allows")
     if work.resolved.plan.recipe == "auto":
         return f"left out, for it would take about {duration(seconds)}, and {told}"
     work.progress.say(f"Mind: fine-tuning will take about {duration(seconds)}, but {told}.")
-    layout, schedule = found
-    least = f"the least there is, more than the budget of {duration(budget)} allows"
-    return layout, replace(schedule, reason=schedule.reason.replace(_allowed(budget), least))
+    return _because(steps, f"the least there is, more than the budget of {duration(budget)} allows")
 
 
-def _tried(work: Work, probed: Probed, budget: float, batch: int) -> tuple[tuple[Layout, Schedule], float, float]:
-    """With batches of this size: the first rung that fits, or the last of all; its seconds, and those that are left."""
-    tuning = asked(work)
-    candidates = list(layouts(work, probed))
-    costs = _measure(work, probed, candidates[0], batch)
-    left = budget - work.clock.seconds()["total"]
+def _tried(
+    work: Work, probed: Probed, candidates: Sequence[Layout], costs: Costs, left: float, batch: int
+) -> tuple[tuple[Step, ...], float]:
+    """With batches of this size: the first rung that fits into the seconds left, or the last of all; and its own."""
+    tuning = work.tuning
     for layout in candidates:
         for rung_epochs, rung_views in LADDER:
             epochs = tuning.epochs or _stretched(rung_epochs, work)
             fitted, views, remark = _fitting(work, layout, tuning.views or rung_views)
-            seconds = costs.of(work, fitted, epochs, views, batch)
-            why = "; ".join(filter(None, (remark, _allowed(budget))))
-            found = _told(work, probed, fitted, epochs, views, why, batch)
+            steps = _phases(work, probed, fitted, epochs, views, remark, batch)
+            seconds = costs.of(work, steps)
             if seconds <= left:
-                return found, seconds, left
-    return found, seconds, left
+                return steps, seconds
+    return steps, seconds
 
 
-def _allowed(budget: float) -> str:
-    return f"as the budget of {duration(budget)} allows"
-
-
-def _measure(work: Work, probed: Probed, layout: Layout, batch: int) -> _Costs:
+def _measure(work: Work, probed: Probed, layout: Layout, batch: int) -> Costs:
     """Time a few steps and a few views, on nothing but zeros and the first training photos."""
-    schedule = draft(work, probed, layout, epochs=1, views=1, batch=batch)
+    schedule = draft(work, layout, main_phase(work, probed, layout, 1), views=1, batch=batch)
     side = work.resolved.plan.side_pixels
     with work.progress.stage("Timing a few steps", None, ""):
         photos = min(batch, count_of(work, "train"))
@@ -155,7 +188,7 @@ def _measure(work: Work, probed: Probed, layout: Layout, batch: int) -> _Costs:
             whole = [layout.table.find(each.layer).shape for each in layout.outputs if each.pooling == "none"]
             flat = [layout.table.find(each.layer).shape[-1:] for each in layout.outputs if each.pooling == "avg"]
         else:
-            whole, flat = [(side, side, 3)], []
+            whole, flat = [(side, side, work.resolved.plan.preprocessing.channels)], []
         source = StoredSource(
             *([np.zeros((1, photos, *shape), np.float32) for shape in each] for each in (whole, flat))
         )
@@ -163,7 +196,7 @@ def _measure(work: Work, probed: Probed, layout: Layout, batch: int) -> _Costs:
         times = seconds_per_step(replace(task, train_labels=task.train_labels[:photos]))
         view = _view_seconds(work, layout) if layout.cut else 0.0
     freezing = layout.freezing
-    return _Costs(
+    return Costs(
         times.train, times.forward, times.opening, view, freezing.suffix_multiply_adds, freezing.prefix_multiply_adds
     )
 
@@ -178,7 +211,7 @@ def _view_seconds(work: Work, layout: Layout) -> float:
         side_pixels=plan.side_pixels,
         geometry=plan.preprocessing.geometry,
         rules=work.intake.manifest.rules,
-        augmentation=asked(work).augmentation,
+        augmentation=work.tuning.augmentation,
         seed=plan.seed,
     )
     wanted = [(photo, (1, 2)) for photo in islice(train, TIMED_PHOTOS)]
@@ -191,18 +224,36 @@ def _view_seconds(work: Work, layout: Layout) -> float:
         return (time.perf_counter() - began) / (2 * len(wanted))
 
 
-def _told(
+def _phases(
     work: Work, probed: Probed, layout: Layout, epochs: int, views: int, remark: str, batch: int | None = None
-) -> tuple[Layout, Schedule]:
-    """The schedule with its line for people."""
-    schedule = draft(work, probed, layout, epochs=epochs, views=views, batch=batch)
+) -> tuple[Step, ...]:
+    """The main phase; before it, where a new head is asked for and layers are trained, that of the head."""
+    main = _told(work, layout, main_phase(work, probed, layout, epochs), views, remark, batch)
+    if work.tuning.head == "probe" or not layout.freezing.trained:
+        return (main,)
+    on_last = phase_layout(work, probed, Freeze(kind="none"))
+    return _told(work, on_last, head_phase(), 1, "", batch), main
+
+
+def _told(work: Work, layout: Layout, phase: Phase, views: int, remark: str = "", batch: int | None = None) -> Step:
+    """The step with its line for people."""
+    schedule = draft(work, layout, phase, views=views, batch=batch)
     where = layout.freezing.first_trained or "nothing but the classifier"
     size = byte_size(schedule.store_bytes)
     from_what = f"{counted(schedule.views, 'view')} of each photo stored at {' + '.join(layout.cut)} ({size})"
     stored = from_what if layout.cut else "from pixels, new views each epoch"
-    reason = f"Training from {where} up, {stored}, {counted(epochs, 'epoch')}"
-    line = f"{reason}: {remark}." if remark else f"{reason}."
-    return layout, replace(schedule, reason=line)
+    reason = f"Training from {where} up, {stored}, {counted(phase.epochs, 'epoch')}"
+    if not layout.freezing.trained:
+        reason = f"Training {where}, {stored}, {counted(phase.epochs, 'epoch')}"
+    return Step(layout, replace(schedule, reason=f"{reason}: {remark}." if remark else f"{reason}."))
+
+
+def _because(steps: tuple[Step, ...], why: str) -> tuple[Step, ...]:
+    """The same, and why the last one, which trains most, is not longer."""
+    last = steps[-1]
+    line = last.schedule.reason.rstrip(".")
+    told = f"{line}{'; ' if ': ' in line else ': '}{why}."
+    return (*steps[:-1], replace(last, schedule=replace(last.schedule, reason=told)))
 
 
 def _stretched(epochs: int, work: Work) -> int:

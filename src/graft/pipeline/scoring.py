@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -12,9 +11,9 @@ from graft.evaluation.metrics import evaluate
 from graft.evaluation.records import Evaluation
 from graft.features.records import Activations
 from graft.pipeline.planning import Resolved
-from graft.training.linear import features_matrix, probabilities
+from graft.training.linear import classify as answers
 from graft.training.probe import ProbeResult, Rows
-from graft.training.records import LinearClassifier
+from graft.training.records import Classifier
 
 MAX_MISTAKES = 24
 
@@ -41,9 +40,9 @@ class Scored:
 class Candidate:
     """A classifier that a run may keep: a head, the network below it, and how good both are together."""
 
-    recipe: Literal["probe", "finetune"]
+    recipe: str  # probe, finetune, or the name of a reference recipe
     resolved: Resolved  # its weights are those that the head was made for
-    classifier: LinearClassifier
+    classifier: Classifier
     fitted_on: tuple[Split, ...]
     scored: Scored
     evaluation: Evaluation
@@ -76,10 +75,10 @@ def judged_rows(manifest: Manifest) -> tuple[Split, np.ndarray]:
 
 
 def measure(
-    recipe: Literal["probe", "finetune"],
+    recipe: str,
     resolved: Resolved,
     manifest: Manifest,
-    classifier: LinearClassifier,
+    classifier: Classifier,
     chances: np.ndarray,
     last_layer: np.ndarray,
 ) -> Candidate:
@@ -109,10 +108,10 @@ def measure(
     )
 
 
-def classify(values: Mapping[str, np.ndarray], classifier: LinearClassifier, rows: np.ndarray) -> np.ndarray:
+def classify(values: Mapping[str, np.ndarray], classifier: Classifier, rows: np.ndarray) -> np.ndarray:
     """Probabilities `(row, class)` of the photos `rows`, some thousand at a time."""
     parts = []
     for start in range(0, len(rows), 4096):
-        block = {f"{tap}:avg": values[f"{tap}:avg"][rows[start : start + 4096]] for tap in classifier.taps}
-        parts.append(probabilities(classifier, features_matrix(block, classifier.taps)))
+        chosen = rows[start : start + 4096]
+        parts.append(answers(classifier, {each.name: values[each.name][chosen] for each in classifier.outputs}))
     return np.concatenate(parts)

@@ -17,15 +17,19 @@ from graft.evaluation.records import Evaluation
 from graft.features.extraction import extract
 from graft.features.records import Activations
 from graft.pipeline.clock import Clock
+from graft.pipeline.figures import check_folder, write_figures
 from graft.pipeline.finetuning import finetune, tuned_already, tuning_values
 from graft.pipeline.intake import Intake, earlier_splits, read_data
-from graft.pipeline.leaving import Work, is_whole, leave
+from graft.pipeline.leaving import is_whole, leave
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, follow, program_of, read_plan, resolve_plan
-from graft.pipeline.reporting import next_commands, write_report
+from graft.pipeline.reference import with_recipe
+from graft.pipeline.reporting import next_commands, report_data, write_report
 from graft.pipeline.run import Run, as_begun, check_free, place_run
 from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, measure, training_rows
+from graft.pipeline.work import Work
 from graft.pipeline.workspace import feature_store, scratch_folder, working
+from graft.report.figures import AGAIN
 from graft.report.tensorboard import require_tensorboard
 from graft.training.probe import ProbeResult, train_probe
 from graft.training.records import Plan, ProbeSummary
@@ -58,8 +62,10 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     clock = Clock()
     if options.tensorboard is not None:
         require_tensorboard()
+    if options.plots is not None:
+        check_folder(Path(options.plots))
     given = read_plan(Path(options.config)) if options.config else None
-    options = follow(options, given) if given else options
+    options = with_recipe(follow(options, given) if given else options)
     with clock.stage("scan"):
         intake = _read(options, given, progress)
         _check_measurable(intake.manifest)
@@ -79,8 +85,14 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
             progress.say("This run is finished: nothing is trained again.")
         else:
             _train(work, lock)
-        text = write_report(run)
-    return _result(run, intake.manifest, clock, text)
+        text = write_report(run, figures=options.plots or "")
+        figures = _draw(run, options, progress)
+    return _result(run, intake.manifest, clock, text, figures)
+
+
+def _draw(run: Run, options: TrainOptions, progress: Progress) -> tuple[Path, ...]:
+    """The run's figures, where they are asked for."""
+    return write_figures(report_data(run), Path(options.plots), progress) if options.plots is not None else ()
 
 
 def _train(work: Work, lock: Lock) -> None:
@@ -92,6 +104,9 @@ def _train(work: Work, lock: Lock) -> None:
         backend.prepare(resolved.plan.tuning.backend, resolved.plan.threads)  # Keras chooses once, when it is loaded
     with clock.stage("features"):
         activations = read_taps(intake, resolved, work.scratch, work.progress)
+    if work.options.plots is not None:
+        with clock.stage(AGAIN):  # for the figure that compares both
+            read_taps(intake, resolved, work.scratch, work.progress)
     with clock.stage("head"):
         result = _fit(intake.manifest, activations, resolved.plan, work.progress)
         run.write(result.summary)
@@ -107,8 +122,8 @@ def _train(work: Work, lock: Lock) -> None:
     finetune(work, Probed(result, probe, activations), lock)
 
 
-def _result(run: Run, manifest: Manifest, clock: Clock, text: str) -> TrainResult:
-    summary = _summary(run, manifest) | {"seconds": clock.seconds()}
+def _result(run: Run, manifest: Manifest, clock: Clock, text: str, figures: tuple[Path, ...]) -> TrainResult:
+    summary = _summary(run, manifest) | {"seconds": clock.seconds(), "figures": [str(path) for path in figures]}
     return TrainResult(run.path, run.bundle, run.report, summary, text, next_commands(run)[0])
 
 

@@ -1,17 +1,20 @@
 """What fine-tuning reads: stored activations of several views of each photo at the cut, or pixels of fresh ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from graft.core import machine
-from graft.data.records import Manifest, Photo
+from graft.data.records import Photo
 from graft.features.extraction import extract_views
 from graft.features.sources import PixelSource, Source, StoredSource
-from graft.pipeline.layouts import Layout, asked
-from graft.pipeline.leaving import Work
+from graft.pipeline.layouts import Layout
 from graft.pipeline.scoring import rows_of
+from graft.pipeline.work import Work
 from graft.pipeline.workspace import feature_store
+from graft.training.heads.records import Head
+from graft.training.logistic import balanced_weights
+from graft.training.records import Classifier
 from graft.training.tuning.records import Schedule
 from graft.training.tuning.task import Task
 
@@ -35,23 +38,30 @@ def task_of(
     validation: Source | None,
     *,
     class_weighted: bool,
+    begun: tuple[Classifier, Mapping[str, np.ndarray]] | None = None,
 ) -> Task:
-    """Everything the training loop needs."""
-    resolved, manifest = work.resolved, work.intake.manifest
+    """Everything the training loop needs.
+
+    `begun` is what a phase before this one left: its classifier, and the tensors of the head's own layers.
+    """
+    resolved, manifest, tuning = work.resolved, work.intake.manifest, work.tuning
+    start, head_tensors = begun or (layout.start, {})
     labels = np.array([photo.label for photo in manifest.photos])
     return Task(
         backbone=resolved.record,
         side_pixels=resolved.plan.side_pixels,
         weights=resolved.weights,
         schedule=schedule,
-        tuning=asked(work),
-        start=layout.start,
+        tuning=tuning,
+        start=start,
+        head=tuning.head if isinstance(tuning.head, Head) else None,
+        head_tensors=head_tensors,
         classes=len(manifest.classes),
         train=train,
         train_labels=labels[rows_of(manifest, "train")],
         validation=validation,
         validation_labels=labels[rows_of(manifest, "validation")] if validation else None,
-        class_weights=_class_weights(manifest) if class_weighted else None,
+        class_weights=balanced_weights(labels[rows_of(manifest, "train")]) if class_weighted else None,
         seed=resolved.plan.seed,
         threads=resolved.plan.threads,
     )
@@ -60,14 +70,15 @@ def task_of(
 def _stored(work: Work, layout: Layout, photos: Sequence[Photo], views: int) -> StoredSource:
     resolved = work.resolved
     plan = resolved.plan
+    augmented = work.judged_augmented
     found = extract_views(
         work.intake.root,
         photos,
         layout.program(plan),
         resolved.weights,
-        augmentation=asked(work).augmentation,
+        augmentation=work.tuning.augmentation,
         seed=plan.seed,
-        views=views,
+        views=views + augmented,
         store=feature_store(),
         scratch=work.scratch,
         cache=machine.cache_directory(),
@@ -76,9 +87,11 @@ def _stored(work: Work, layout: Layout, photos: Sequence[Photo], views: int) -> 
         threads=plan.threads,
         progress=work.progress,
         kind=plan.engine,
+        judged_augmented=augmented,
     )
-    whole = [found.values[output.name] for output in layout.outputs if output.pooling == "none"]
-    vectors = [found.values[output.name] for output in layout.outputs if output.pooling == "avg"]
+    values = {name: array[int(augmented) :] for name, array in found.values.items()}  # without the photos as they are
+    whole = [values[output.name] for output in layout.outputs if output.pooling == "none"]
+    vectors = [values[output.name] for output in layout.outputs if output.pooling != "none"]
     return StoredSource(whole, vectors)
 
 
@@ -90,15 +103,9 @@ def _fresh(work: Work, photos: Sequence[Photo]) -> PixelSource:
         side_pixels=plan.side_pixels,
         preprocessing=plan.preprocessing,
         rules=work.intake.manifest.rules,
-        augmentation=asked(work).augmentation,
+        augmentation=work.tuning.augmentation,
         seed=plan.seed,
         workers=machine.threads(),
         scratch=work.scratch,
+        judged_augmented=work.judged_augmented,
     )
-
-
-def _class_weights(manifest: Manifest) -> np.ndarray:
-    """Each class the same weight in all, 1 in the mean over the training photos: `(class,)` float32."""
-    labels = [photo.label for photo in manifest.photos if photo.split == "train"]
-    counts = np.bincount(labels, minlength=len(manifest.classes))
-    return (len(labels) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)

@@ -15,14 +15,23 @@ from graft.training.tuning.records import Schedule, Tuning, TuningSummary
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """One photo of the scored split that was taken for another class; `thumbnail` is a JPEG."""
+class Answered:
+    """One photo of the scored split: its class, the one it was taken for and how surely; `thumbnail` is a JPEG."""
 
     path: str
     true: str
     predicted: str
     probability: float
     thumbnail: bytes
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """One training photo and augmented views of it: JPEGs, the photo first, and what was done to each in words."""
+
+    path: str
+    label: str
+    pictures: tuple[tuple[bytes, str], ...]
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,13 @@ class ReportData:
     tuning: TuningSummary | None = None  # None: the probe was all
     evaluation: Evaluation
     comparison_with_last_layer: dict[str, Any] | None = None
-    mistakes: tuple[Mistake, ...] = ()  # most confident first
+    mistakes: tuple[Answered, ...] = ()  # most confident first
+    answers: tuple[Answered, ...] = ()  # some of all scored photos, drawn by chance
+    views: tuple[Viewed, ...] = ()  # of some training photos, as fine-tuning saw them
     pictures: Pictures = Pictures()
     seconds: dict[str, float]
+    n_computed: int = 0  # photos that went through the backbone for this run
+    n_reused: int = 0  # photos whose features were in the store
     versions: dict[str, str]
     machine: dict[str, str]
     bundle_name: str
@@ -91,7 +104,7 @@ class ReportData:
                 hint="Evaluate the run again: graft evaluate RUN.",
                 code="record_invalid",
             )
-        _ = self.comparison, self.asked, self.schedule
+        _ = self.comparison, self.asked, self.schedules
 
     @property
     def comparison(self) -> Comparison | None:
@@ -106,7 +119,12 @@ class ReportData:
         return None if values is None else from_json(Tuning, canonical_json(values), source="plan.tuning")
 
     @property
-    def schedule(self) -> Schedule | None:
-        """The plan's decisions about fine-tuning; `IntegrityProblem` where they are not those of a schedule."""
-        values = self.plan.get("schedule")
-        return None if values is None else from_json(Schedule, canonical_json(values), source="plan.schedule")
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The plan's decisions about each phase; `IntegrityProblem` where they are not those of a schedule."""
+        values = self.plan.get("schedules") or ()
+        return tuple(from_json(Schedule, canonical_json(each), source="plan.schedules") for each in values)
+
+    @property
+    def recipe(self) -> str:
+        """The plan's recipe: probe, finetune, auto, or the name of a reference recipe."""
+        return str(self.plan.get("recipe", ""))

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from graft.core.errors import CODES
 from graft.data.inspection.summary import Inspection, Quantiles
 from graft.data.records import SPLITS, Manifest
+from graft.data.scan import meaning
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation, ReliabilityBin
 from graft.report import cautions, words
@@ -145,7 +145,7 @@ def _side(quantiles: Quantiles) -> str:
 def quarantine_by_code(manifest: Manifest) -> list[tuple[str, str, int]]:
     """(code, what it means, how many files), the commonest first."""
     found = Counter(item.code for item in manifest.quarantined)
-    return [(code, CODES.get(code, ""), n) for code, n in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))]
+    return [(code, meaning(code), n) for code, n in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))]
 
 
 def bands(bins: tuple[ReliabilityBin, ...]) -> tuple[Band, ...]:

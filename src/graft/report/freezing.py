@@ -7,6 +7,7 @@ from typing import Final
 from graft.backbones.catalogue import find
 from graft.backbones.freezing import NORMALIZATION, Freezing
 from graft.backbones.layers import Layer, LayerTable
+from graft.report.columns import columns
 from graft.report.text import typed
 from graft.report.words import NO_BREAK, count, counted, shortened
 
@@ -31,7 +32,7 @@ def freezing_text(table: LayerTable, freezing: Freezing, *, every: bool = False)
     else:
         rows = _short(table.without_top(), state)
     cells = [[typed(cell) for cell in row] for row in (HEADINGS, *rows)]
-    lines = [_heading(table, freezing), "", *_aligned(cells), "", *_totals(table, freezing)]
+    lines = [_heading(table, freezing), "", *columns(cells, right=RIGHT), "", *_totals(table, freezing)]
     return "\n".join(typed(line) for line in lines)
 
 
@@ -117,17 +118,6 @@ def _totals(table: LayerTable, freezing: Freezing) -> list[str]:
         share = f"{freezing.prefix_multiply_adds / work:.0%}".replace("%", f"{NO_BREAK}%")
         frozen += f"; {share} of the work is done once for each view, up to {' and '.join(freezing.cut)}"
     return [f"trained  {trained}", f"frozen   {frozen}", normalization_policy(table, freezing)]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if place in RIGHT else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _title(table: LayerTable) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from graft.data.entries import SPLIT_NAMES
 from graft.data.inspection.concerns import Concern, DuplicateGroup
 from graft.data.inspection.summary import Inspection
 from graft.data.records import Manifest, Photo, Quarantined
-from graft.data.sources import SPLIT_NAMES
 from graft.report import findings, words
 from graft.report.data import Pictures
 from graft.report.sizes import size_charts

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from graft.core.records import to_value
 from graft.report import advice, cautions, charts, findings, tables, tuning, words
-from graft.report.data import ReportData
+from graft.report.data import Answered, ReportData
 from graft.report.overview import data_section
 from graft.report.values import inspection_value
 
@@ -56,10 +56,8 @@ def render_json(data: ReportData) -> bytes:
         "fine_tuning": to_value(data.tuning) if data.tuning else None,
         "evaluation": to_value(data.evaluation),
         "comparison_with_last_layer": data.comparison_with_last_layer,
-        "mistakes": [
-            {"path": item.path, "true": item.true, "predicted": item.predicted, "probability": item.probability}
-            for item in data.mistakes
-        ],
+        "mistakes": list(map(_answer_value, data.mistakes)),
+        "answers_shown": list(map(_answer_value, data.answers)),
         "advice": [{"heading": item.heading, "detail": item.detail} for item in advice.advise(data)],
         "seconds": data.seconds,
         "versions": data.versions,
@@ -71,6 +69,10 @@ def render_json(data: ReportData) -> bytes:
     }
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace") + b"\n"  # a lone surrogate becomes the JSON escape that it is
+
+
+def _answer_value(item: Answered) -> dict[str, str | float]:
+    return {"path": item.path, "true": item.true, "predicted": item.predicted, "probability": item.probability}
 
 
 def _environment() -> "Environment":
@@ -140,6 +142,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "per_class": tables.per_class(evaluation),
         "whisker": charts.whisker,
         "reliability": charts.reliability(evaluation.reliability),
+        "n_wrong_shown": sum(item.true != item.predicted for item in data.answers),
         "mistakes": data.mistakes[:MOST_MISTAKES],
         "n_mistakes": evaluation.n - findings.correct(evaluation),
         "events": tuning.other_events(data),

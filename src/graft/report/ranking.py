@@ -1,11 +1,11 @@
 """A ranking of backbones in words: what stands in its table, which one to take and why, how it was measured."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from graft.evaluation.ranking import EQUALLY_FAST, Ranked, Ranking
 from graft.report import words
+from graft.report.columns import columns
 from graft.report.text import typed
 
 MORE: Final = (
@@ -124,7 +124,7 @@ def ranking_text(ranking: Ranking) -> str:
                 f"{entry.classifier_bytes / 1e6:.1f}",
             ]
         )
-    blocks = [photos_sentence(ranking), "\n".join(_aligned(table, right=(3, 7, 8)))]
+    blocks = [photos_sentence(ranking), "\n".join(columns(table, right=(3, 7, 8)))]
     blocks.append("* no other here is as accurate and as fast; photos/s on this machine, decoding excluded")
     blocks += [_not_ranked(ranking)] if ranking.not_ranked else []
     blocks.append(recommendation(ranking))
@@ -151,14 +151,3 @@ def _points(entry: Ranked) -> str:
 def _not_ranked(ranking: Ranking) -> str:
     lines = [f"  {each.backbone}: {each.reason} {each.hint}".rstrip() for each in ranking.not_ranked]
     return "\n".join(["Not measured", *map(words.plain, lines)])
-
-
-def _aligned(table: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    ]

@@ -1,7 +1,6 @@
 """The report in a few plain lines for a terminal, and the table of `graft inspect`."""
 
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +8,7 @@ from graft.data.inspection.concerns import ClassCount, DuplicateGroup
 from graft.data.inspection.summary import Inspection
 from graft.data.records import SPLITS
 from graft.report import advice, cautions, findings, tuning, words
+from graft.report.columns import columns, width
 from graft.report.data import ReportData
 from graft.report.values import verdict
 
@@ -24,15 +24,17 @@ _TYPEWRITTEN: Final = str.maketrans(
 )
 
 
-def summary_text(data: ReportData, *, report: str, bundle: str) -> str:
+def summary_text(data: ReportData, *, report: str, bundle: str, figures: str = "") -> str:
     """What a training ends with: how good, what to mind, which network, where the files lie.
 
-    At most 16 lines, 18 after fine-tuning. `report` and `bundle` are the paths as the user should see them.
+    At most 16 lines, 18 after fine-tuning, one more with figures. `report`, `bundle` and `figures`, "" for none, are
+    the paths as the user should see them.
     """
     rows = [*_score_rows(data), *_tuning_rows(data), *_caution_rows(data), *_network_rows(data)]
     rows += [("Time", words.duration(sum(data.seconds.values()))), ("", "")]
     rows = [(name, typed(text)) for name, text in rows]
     rows += [("Report", report), ("Classifier", f"{bundle} ({typed(words.byte_size(data.bundle_bytes))})")]
+    rows += [("Figures", figures)] if figures else []
     return _columns(rows)
 
 
@@ -144,13 +146,10 @@ def _class_table(classes: Sequence[ClassCount]) -> list[str]:
     rows = [(_name(item.name), [*(getattr(item, part) for part in parts), item.total]) for item in shown]
     rows.append(("all", [sum(getattr(item, part) for item in classes) for part in (*parts, "total")]))
     cells = [["class", *parts, "all"], *([name, *map(words.count, numbers)] for name, numbers in rows)]
-    widths = [max(_width(cell) for cell in column) for column in zip(*cells, strict=True)]
     largest = max((item.total for item in shown), default=0)
     bars = ["", *(_bar(item.total, largest) for item in shown), ""]
-    lines = [
-        (_padded(first, widths[0]) + _right(rest, widths[1:]) + f"  {bar}").rstrip()
-        for (first, *rest), bar in zip(cells, bars, strict=True)
-    ]
+    barred = [[*row, bar] for row, bar in zip(cells, bars, strict=True)]
+    lines = columns(barred, right=range(1, len(parts) + 2))
     if len(shown) < len(classes):
         lines.insert(-1, f"... and {words.count(len(classes) - len(shown))} larger classes")
     return lines
@@ -159,10 +158,6 @@ def _class_table(classes: Sequence[ClassCount]) -> list[str]:
 def _bar(number: int, largest: int) -> str:
     """A bar of signs that every terminal has; what is not nothing has at least one."""
     return "#" * (max(1, round(BAR_COLUMNS * number / largest)) if number else 0)
-
-
-def _right(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def _group(group: DuplicateGroup) -> str:
@@ -178,14 +173,13 @@ def _more(n: int) -> list[str]:
 
 def _columns(rows: Sequence[tuple[str, str]]) -> str:
     """Names and texts in two columns."""
-    width = max(_width(name) for name, _ in rows)
-    return "\n".join(words.plain(f"{_padded(name, width)}  {text}").rstrip() for name, text in rows)
+    return "\n".join(map(words.plain, columns(rows)))
 
 
 def _name(name: str) -> str:
     text = words.plain(name)
     most = MOST_NAME_COLUMNS
-    while _width(name := words.shortened(text, most)) > MOST_NAME_COLUMNS:
+    while width(name := words.shortened(text, most)) > MOST_NAME_COLUMNS:
         most -= 1  # wide signs take two columns
     return name.replace("…", "~")
 
@@ -193,14 +187,3 @@ def _name(name: str) -> str:
 def typed(line: str) -> str:
     """Our own words with signs that any terminal shows; names and paths inside may lose a typographic quote."""
     return words.plain(line).translate(_TYPEWRITTEN)
-
-
-def _padded(text: str, columns: int) -> str:
-    return text + " " * (columns - _width(text))
-
-
-def _width(text: str) -> int:
-    """Columns a terminal needs: wide signs take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
-    )

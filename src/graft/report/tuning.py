@@ -6,9 +6,10 @@ from typing import Any, Final
 from graft.evaluation.comparison import Comparison
 from graft.report import curves, words
 from graft.report.data import ReportData
-from graft.training.tuning.records import Phase, Schedule, TuningSummary
+from graft.training.tuning.records import Schedule, TuningSummary
 
 KEPT: Final = {"finetune": "The fine-tuned network was kept.", "probe": "The linear probe was kept."}
+OWN_RECIPES: Final = ("auto", "finetune", "probe", "")
 BATCH_NORMALIZATION: Final = "BatchNormalization stays as it was in every layer"
 
 
@@ -22,10 +23,12 @@ class PhaseRow:
     what: str
 
 
-def verdict(summary: TuningSummary) -> str:
+def verdict(data: ReportData, summary: TuningSummary) -> str:
     """What was kept, in one sentence."""
     if not summary.epochs:
         return f"Fine-tuning was {summary.reason}. The linear probe was kept."
+    if summary.kept == "finetune" and data.recipe not in OWN_RECIPES:
+        return f"The classifier of the recipe {data.recipe} was kept."
     return KEPT[summary.kept]
 
 
@@ -70,11 +73,11 @@ def loss_sentence(summary: TuningSummary) -> str:
 
 def course(data: ReportData) -> str:
     """How many epochs there were, which was best, and what ended them."""
-    summary, schedule = data.tuning, data.schedule
+    summary = data.tuning
     if summary is None or not summary.epochs:
         return ""
     done = len(summary.epochs)
-    planned = sum(phase.epochs for phase in schedule.phases) if schedule else done
+    planned = sum(schedule.phase.epochs for schedule in data.schedules) or done
     if not summary.finished:
         told = f"Stopped after {done} of {words.counted(planned, 'epoch')}; the same command goes on from there"
     elif summary.stopped_early:
@@ -131,28 +134,35 @@ def what_views(data: ReportData, schedule: Schedule) -> str:
 
 
 def facts(data: ReportData) -> list[tuple[str, str]]:
-    """(name, text) of what was trained, frozen, stored and how; short without a schedule."""
-    schedule = data.schedule
+    """(name, text) of what was trained, frozen, stored and how, for each phase; short without schedules."""
     told = course(data)
     rows = [("Course", told)] if told else []
-    if schedule:
-        frozen = words.count(schedule.n_frozen_parameters)
+    several = len(data.schedules) > 1
+    for schedule in data.schedules:
         rows += [
-            ("Trained", what_trained(schedule)),
-            ("Frozen", f"{frozen} weights. {BATCH_NORMALIZATION}"),
-            ("Computed once", what_stored(schedule)),
-            ("Views", what_views(data, schedule)),
-            ("Batches", f"{words.counted(schedule.batch_images, 'photo')}, computed in {schedule.precision}"),
-            ("Planned", schedule.reason),
+            (f"{name}, {schedule.phase.name}" if several else name, text) for name, text in _phase_facts(data, schedule)
         ]
     return rows
+
+
+def _phase_facts(data: ReportData, schedule: Schedule) -> list[tuple[str, str]]:
+    frozen = words.count(schedule.n_frozen_parameters)
+    still = f". {BATCH_NORMALIZATION}" if schedule.phase.batch_normalization == "frozen" else ""
+    return [
+        ("Trained", what_trained(schedule)),
+        ("Frozen", f"{frozen} weights{still}"),
+        ("Computed once", what_stored(schedule)),
+        ("Views", what_views(data, schedule)),
+        ("Batches", f"{words.counted(schedule.batch_images, 'photo')}, computed in {schedule.precision}"),
+        ("Planned", schedule.reason),
+    ]
 
 
 def phases(data: ReportData) -> list[PhaseRow]:
     """The phases that took place, with their epochs and their rates."""
     if data.tuning is None:
         return []
-    planned = {phase.name: phase for phase in data.schedule.phases} if data.schedule else {}
+    planned = {schedule.phase.name: schedule for schedule in data.schedules}
     rows = []
     for part in curves.stretches(data.tuning.epochs):
         first, last = part.epochs[0].number, part.epochs[-1].number
@@ -161,10 +171,11 @@ def phases(data: ReportData) -> list[PhaseRow]:
     return rows
 
 
-def _phase_words(phase: Phase | None) -> str:
-    if phase is None:
+def _phase_words(schedule: Schedule | None) -> str:
+    if schedule is None:
         return ""
-    what = "the classifier alone" if phase.trains == "head" else "the trained layers with the classifier"
+    phase = schedule.phase
+    what = "the trained layers with the classifier" if schedule.trained else "the classifier alone"
     told = [what, f"{phase.optimizer}, rate up to {phase.rate:g}"]
     if phase.layer_decay < 1:
         told.append(f"×{words.NO_BREAK}{phase.layer_decay:g} for each block further down")
@@ -211,7 +222,7 @@ def section(data: ReportData) -> dict[str, Any] | None:
         return None
     listed = phases(data)
     return {
-        "verdict": verdict(summary),
+        "verdict": verdict(data, summary),
         "calm": summary.kept == "finetune",
         "reason": reason(summary),
         "comparison": comparison_sentence(summary.comparison, "validation") if summary.comparison else "",

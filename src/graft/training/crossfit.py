@@ -14,7 +14,7 @@ import numpy as np
 from graft.core.errors import BadInput
 from graft.training.linear import probabilities
 from graft.training.probe import Rows, fit_probe
-from graft.training.records import LinearClassifier, Plan
+from graft.training.records import Classifier, Plan
 from graft.training.taps import TapTable
 
 
@@ -23,7 +23,7 @@ class CrossFit:
     """The class predicted for each row of the table (-1 where it is in no fold), and the classifier of each fold."""
 
     predicted: np.ndarray
-    classifiers: tuple[LinearClassifier, ...]
+    classifiers: tuple[Classifier, ...]
 
 
 def cross_fit(
@@ -73,7 +73,7 @@ def _present(labels: np.ndarray, inside: Rows, classes: int) -> tuple[np.ndarray
     return present, np.where(labels >= 0, places[labels], -1)
 
 
-def _answers(table: TapTable, classifier: LinearClassifier, rows: np.ndarray) -> np.ndarray:
+def _answers(table: TapTable, classifier: Classifier, rows: np.ndarray) -> np.ndarray:
     first = table.taps.index(classifier.taps[0])
     parts = [
         probabilities(classifier, features).argmax(axis=1)

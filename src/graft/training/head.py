@@ -17,7 +17,7 @@ from graft.core.errors import BadInput
 from graft.evaluation.calibration import softmax
 from graft.training.linear import class_logits, decision
 from graft.training.logistic import fit_strengths
-from graft.training.records import LinearClassifier
+from graft.training.records import Classifier
 from graft.training.taps import TapTable
 from graft.training.whitening import fit_whitening, whiten
 
@@ -30,7 +30,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         strength: inverse regularisation C of the logistic regression, above 0.
         class_weight: None, "balanced", or a weight for each class.
 
-    Learned: `classes_`, `classifier_` (a `LinearClassifier`), `n_features_in_`.
+    Learned: `classes_`, `classifier_` (a `Classifier`), `n_features_in_`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         whitening = fit_whitening(table, 0, 1, rows, shrinkage=self.shrinkage)
         white = whiten(whitening, table, 0, 1, rows)
         fit = next(fit_strengths(white, labels, [self.strength], class_weight=dict(enumerate(weights))))
-        self.classifier_ = LinearClassifier(
+        self.classifier_ = Classifier(
             taps=("features",),
             mean=whitening.scaler.mean,
             scale=whitening.scaler.scale,

@@ -1,4 +1,4 @@
-"""The linear head as functions of arrays: NumPy only, so that prediction needs nothing else."""
+"""The head as functions of arrays: NumPy only, so that prediction needs nothing else."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,20 +7,28 @@ import numpy as np
 
 from graft.core.errors import BadInput
 from graft.evaluation.calibration import softmax
-from graft.training.records import LinearClassifier
+from graft.features.records import Output
+from graft.features.table import as_stored
+from graft.training.records import Classifier
 
 
-def features_matrix(values: Mapping[str, np.ndarray], taps: Sequence[str]) -> np.ndarray:
-    """Concatenate taps from the lowest up: `(photo, width)` float32, rounded through float16.
+def features_matrix(values: Mapping[str, np.ndarray], outputs: Sequence[Output]) -> np.ndarray:
+    """Concatenate what a head reads, in the order of `outputs`: `(photo, width)` float32, rounded as in the store.
 
-    `values[tap + ":avg"]` has shape `(photo, channel)`. Training reads taps that were stored as float16, so
-    prediction rounds the same way and sees the same numbers.
+    `values[output.name]` has shape `(photo, channel)`, or `(photo, height, width, channel)` for a whole activation.
+    Training reads what was stored as float16 (whole activations: bfloat16), so prediction rounds the same way and sees
+    the same numbers.
     """
-    columns = [np.asarray(values[f"{tap}:avg"]).astype(np.float16) for tap in taps]
-    return np.concatenate(columns, axis=1).astype(np.float32)
+    columns = [as_stored(np.asarray(values[output.name]), output) for output in outputs]
+    return np.concatenate([column.reshape(len(column), -1).astype(np.float32) for column in columns], axis=1)
 
 
-def decision(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
+def classify(classifier: Classifier, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Calibrated class probabilities `(photo, class)` float32 from what a network gave for the head's outputs."""
+    return probabilities(classifier, features_matrix(values, classifier.outputs))
+
+
+def decision(classifier: Classifier, features: np.ndarray) -> np.ndarray:
     """Logits before the temperature: `(photo, unit)` float32, for features `(photo, width)`.
 
     There is one unit for each class, or a single one (class 1 against class 0) for a sigmoid head.
@@ -28,8 +36,12 @@ def decision(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
     width = classifier.mean.shape[0]
     if features.ndim != 2 or features.shape[1] != width:
         raise BadInput(f"features must have shape (photos, {width}), got {features.shape}")
-    standardised = (features - classifier.mean) * classifier.scale
-    return np.asarray(standardised @ classifier.kernel + classifier.bias, np.float32)
+    values = (features - classifier.mean) * classifier.scale
+    for layer in classifier.hidden:
+        values = values @ layer.kernel + layer.bias
+        if layer.activation == "relu":
+            values = np.maximum(values, 0)
+    return np.asarray(values @ classifier.kernel + classifier.bias, np.float32)
 
 
 def class_logits(units: np.ndarray) -> np.ndarray:
@@ -39,13 +51,13 @@ def class_logits(units: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(units), units], axis=1)
 
 
-def probabilities(classifier: LinearClassifier, features: np.ndarray) -> np.ndarray:
+def probabilities(classifier: Classifier, features: np.ndarray) -> np.ndarray:
     """Calibrated class probabilities `(photo, class)` float32 of features `(photo, width)`."""
     logits = class_logits(decision(classifier, features))
     return softmax(logits, classifier.temperature).astype(np.float32)
 
 
-def as_softmax(classifier: LinearClassifier) -> LinearClassifier:
+def as_softmax(classifier: Classifier) -> Classifier:
     """The same binary classifier with two softmax units; others are returned as they are."""
     if classifier.kernel.shape[1] != 1:
         return classifier
@@ -54,7 +66,7 @@ def as_softmax(classifier: LinearClassifier) -> LinearClassifier:
     return replace(classifier, kernel=half.astype(np.float32), bias=bias.astype(np.float32))
 
 
-def as_sigmoid(classifier: LinearClassifier) -> LinearClassifier:
+def as_sigmoid(classifier: Classifier) -> Classifier:
     """The same binary classifier with one sigmoid unit of weight `kernel[:, 1] - kernel[:, 0]`.
 
     Public, the inverse of `as_softmax`: gives a classifier with two units the head of a single one, with equal answers.

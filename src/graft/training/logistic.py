@@ -39,3 +39,10 @@ def fit_strengths(
         with threadpool_limits(1, user_api="blas"):
             model.set_params(C=strength).fit(features, labels)
         yield Fit(strength, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
+
+
+def balanced_weights(labels: np.ndarray) -> np.ndarray:
+    """Each class the same weight in all, 1 in the mean over the rows: `(class,)` float32."""
+    from sklearn.utils import compute_class_weight
+
+    return np.asarray(compute_class_weight("balanced", classes=np.unique(labels), y=labels), np.float32)

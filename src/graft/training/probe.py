@@ -23,7 +23,7 @@ from graft.evaluation.intervals import wilson
 from graft.evaluation.metrics import photo_losses
 from graft.training.linear import as_softmax
 from graft.training.logistic import ClassWeight, Fit, fit_strengths
-from graft.training.records import Choice, Depth, LinearClassifier, Plan, ProbeSummary
+from graft.training.records import Choice, Classifier, Depth, Plan, ProbeSummary
 from graft.training.ridge import RidgeScore, TapKernels, score_in_threads, tap_kernels
 from graft.training.taps import TapTable, runs_of_taps
 from graft.training.whitening import Whitening, fit_whitening, whiten
@@ -57,10 +57,10 @@ class ProbeResult:
     photos. `validation_logits`, `(validation photo, class)`, are those of `held_out`, before its temperature.
     """
 
-    classifier: LinearClassifier
-    last_layer: LinearClassifier
-    held_out: LinearClassifier
-    held_out_last_layer: LinearClassifier
+    classifier: Classifier
+    last_layer: Classifier
+    held_out: Classifier
+    held_out_last_layer: Classifier
     summary: ProbeSummary
     validation_logits: np.ndarray
 
@@ -72,7 +72,7 @@ class _Candidate:
     run: RidgeScore
     choices: tuple[Choice, ...]
     chosen: Choice
-    classifier: LinearClassifier
+    classifier: Classifier
     validation_logits: np.ndarray
 
 
@@ -110,7 +110,7 @@ def train_probe(
     return result
 
 
-def fit_probe(table: TapTable, labels: np.ndarray, rows: Rows, *, classes: int, plan: Plan) -> LinearClassifier:
+def fit_probe(table: TapTable, labels: np.ndarray, rows: Rows, *, classes: int, plan: Plan) -> Classifier:
     """The classifier of `train_probe` alone: chosen and fitted the same way, without profile and comparison."""
     task = _task(table, labels, rows, classes, plan)
     runs = [(run, plan.shrinkages) for run in runs_of_taps(plan.widths, max_width=plan.max_width)]
@@ -262,9 +262,9 @@ def _ridge_choice(plan: Plan, run: RidgeScore) -> Choice:
     )
 
 
-def _classifier(task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, softness: float) -> LinearClassifier:
+def _classifier(task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, softness: float) -> Classifier:
     """Fold the whitening into the regression: one kernel on standardised features."""
-    classifier = LinearClassifier(
+    classifier = Classifier(
         taps=task.plan.taps[run.first : run.stop],
         mean=whitening.scaler.mean,
         scale=whitening.scaler.scale,
@@ -275,7 +275,7 @@ def _classifier(task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, so
     return as_softmax(classifier) if task.plan.binary_units == 2 else classifier
 
 
-def _refit(task: _Task, candidate: _Candidate) -> LinearClassifier:
+def _refit(task: _Task, candidate: _Candidate) -> Classifier:
     """The chosen head once more, on training and validation photos together; the temperature stays."""
     run, strength = candidate.run, candidate.chosen.strength
     if strength is None:

@@ -10,7 +10,8 @@ from graft.backbones.records import Preprocessing
 from graft.core.records import record
 from graft.data.records import Duplicates, ImageRules
 from graft.evaluation.records import Score
-from graft.features.records import Precision
+from graft.features.records import Output, Pooling, Precision
+from graft.training.heads.records import Activation
 from graft.training.tuning.records import Schedule, Tuning
 
 ChosenOn = Literal["out-of-fold", "validation"]
@@ -25,7 +26,7 @@ class Plan:
 
     SCHEMA: ClassVar[str] = "graft/plan/1"
     graft_version: str
-    recipe: Literal["probe", "finetune", "auto"]
+    recipe: str  # probe, finetune, auto, or the name of a reference recipe
     recipe_reason: str
     manifest_hash: str
     split_fractions: tuple[float, float, float]
@@ -50,7 +51,7 @@ class Plan:
     rules: ImageRules = ImageRules()  # what photos may be, and how they were read
     duplicates: Duplicates = "near"  # which copies were kept in one split
     tuning: Tuning | None = None  # fine-tuning after the probe, as asked for; None: the probe is all
-    schedule: Schedule | None = None  # how, decided when the probe was there; None: not (yet) fine-tuned
+    schedules: tuple[Schedule, ...] = ()  # how, phase by phase, decided when the probe was there; (): not (yet)
 
 
 @record
@@ -97,12 +98,22 @@ class ProbeSummary:
 
 
 @dataclass(frozen=True)
-class LinearClassifier:
-    """Standardise, multiply, soften: the head that ships.
+class Hidden:
+    """One hidden layer: `activation(inputs @ kernel + bias)`; kernel `(width, unit)`, bias `(unit,)`, float32."""
 
-    `probabilities = softmax(((features - mean) * scale @ kernel + bias) / temperature)`, features being the chosen
-    taps concatenated from the lowest up. Mean and scale are `(width,)`, kernel `(width, unit)`, bias `(unit,)`,
-    float32; one unit for each class, or a single sigmoid unit for two classes. `scale` is 0 for near-constant features.
+    kernel: np.ndarray
+    bias: np.ndarray
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Standardise, pass the hidden layers where there are some, multiply, soften: the head that ships.
+
+    `probabilities = softmax((hidden((features - mean) * scale) @ kernel + bias) / temperature)`, features being the
+    chosen taps concatenated from the lowest up, or with another `pooling` the maxima or all values of one layer. Mean
+    and scale are `(width,)`, kernel `(width, unit)`, bias `(unit,)`, float32; one unit for each class, or a single
+    sigmoid unit for two classes. `scale` is 0 for near-constant features.
     """
 
     taps: tuple[str, ...]
@@ -111,3 +122,10 @@ class LinearClassifier:
     kernel: np.ndarray
     bias: np.ndarray
     temperature: float
+    pooling: Pooling = "avg"  # "none": all values of the one layer, flattened in the order (height, width, channel)
+    hidden: tuple[Hidden, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What it reads of the network, in the order of its features."""
+        return tuple(Output(layer=tap, pooling=self.pooling) for tap in self.taps)

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from graft.backbones.catalogue import find
+from graft.backbones.freezing import Freeze
 from graft.backbones.weights import builtin
 from graft.core.randomness import stream
 from graft.features.sources import StoredSource
-from graft.training.records import LinearClassifier
+from graft.training.records import Classifier
 from graft.training.tuning.records import Phase, Schedule, Tuning
 from graft.training.tuning.task import Task
 
@@ -18,15 +19,15 @@ TAPS = ("s3_a_relu", "s3_out", "head_relu")
 WIDTHS = (256, 256, 512)
 TRAINED = ("s3_b", "head")
 CUT = ("s3_down_relu",)  # (3, 3, 256) at this size
-PHASE = Phase(name="all", trains="all", epochs=2, rate=1e-3)
+PHASE = Phase(name="all", freeze=Freeze(kind="all"), epochs=2, rate=1e-3)  # `schedule` says what is trained
 
 
-def classifier(classes: int, taps: Sequence[str] = TAPS, *, units: int | None = None) -> LinearClassifier:
+def classifier(classes: int, taps: Sequence[str] = TAPS, *, units: int | None = None) -> Classifier:
     """A classifier with small random weights."""
     record = find("sprout")
     width = sum(dict(zip(record.taps, record.tap_widths, strict=True))[tap] for tap in taps)
     numbers = stream(5, "classifier")
-    return LinearClassifier(
+    return Classifier(
         taps=tuple(taps),
         mean=numbers.normal(0.3, 0.1, width).astype(np.float32),
         scale=numbers.uniform(0.5, 2, width).astype(np.float32),
@@ -45,7 +46,7 @@ def activations(n_views: int, n_photos: int, *, name: str) -> np.ndarray:
 
 def schedule(
     *,
-    phases: tuple[Phase, ...] = (PHASE,),
+    phase: Phase = PHASE,
     cut: tuple[str, ...] = CUT,
     trained: tuple[str, ...] = TRAINED,
     views: int = 3,
@@ -61,7 +62,7 @@ def schedule(
         store_bytes=0,
         batch_images=batch_images,
         precision=precision,
-        phases=phases,
+        phase=phase,
         reason="for a test",
     )
 
@@ -71,7 +72,7 @@ def task(
     *,
     tuning: Tuning | None = None,
     plan: Schedule | None = None,
-    start: LinearClassifier | None = None,
+    start: Classifier | None = None,
     n_photos: int = 20,
     n_validation: int = 9,
     classes: int = 3,
@@ -86,6 +87,7 @@ def task(
         schedule=plan or schedule(),
         tuning=tuning or Tuning(backend=backend, averaging=0.9),
         start=start or classifier(classes),
+        head=None,
         classes=classes,
         train=StoredSource([activations(3, n_photos, name="train")]),
         train_labels=labels[:n_photos],

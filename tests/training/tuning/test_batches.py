@@ -8,7 +8,7 @@ import pytest
 from graft.core.errors import GraftError
 from graft.training.tuning.batches import row_weights, steps_per_epoch, targets, training_batches, validation_batches
 from graft.training.tuning.records import Tuning
-from tests.training.tuning.samples import schedule, task
+from tests.training.tuning.samples import PHASE, schedule, task
 
 
 class Numbers:
@@ -32,7 +32,7 @@ def numbered(n_views: int | None = 3, **tuning):
 
 def epoch_rows(given, epoch: int = 0, first: int = 0) -> np.ndarray:
     """(photo, view) of an epoch's rows in order, without those that fill the last batch."""
-    batches = training_batches(given, 0, epoch, first)
+    batches = training_batches(given, epoch, first)
     return np.concatenate([batch.arrays[0][: batch.n_photos] for batch in batches]).astype(int)
 
 
@@ -49,10 +49,10 @@ def test_each_epoch_reads_each_photo_once_in_its_own_order_with_its_own_views():
 
 def test_an_epoch_can_be_gone_on_with_at_any_batch():
     given = numbered(mixup=0.4)
-    whole = list(training_batches(given, 0, 0))
+    whole = list(training_batches(given, 0))
     assert len(whole) == steps_per_epoch(given) == 3
     for first in range(4):
-        for batch, expected in zip(training_batches(given, 0, 0, first), whole[first:], strict=True):
+        for batch, expected in zip(training_batches(given, 0, first), whole[first:], strict=True):
             for name in ("targets", "weights", "partners", "shares"):
                 assert np.array_equal(getattr(batch, name), getattr(expected, name)), name
             assert np.array_equal(batch.arrays[0], expected.arrays[0])
@@ -65,11 +65,45 @@ def test_a_source_of_any_view_gives_fresh_ones_each_epoch():
 
 
 def test_the_last_batch_is_filled_with_rows_of_no_weight():
-    last = list(training_batches(numbered(mixup=0.4), 0, 0))[-1]
+    last = list(training_batches(numbered(mixup=0.4), 0))[-1]
     assert last.n_photos == 4
     assert last.targets.shape == (8, 3) and not last.targets[4:].any() and not last.weights[4:].any()
     assert last.partners.max() < 8 and list(last.partners[4:]) == [4, 5, 6, 7]
     assert set(last.partners[:4]) == {0, 1, 2, 3}  # never mixed with a row of zeros
+
+
+def test_named_steps_go_on_through_rounds_of_all_photos():
+    phase = replace(PHASE, steps_per_epoch=4)
+    given = replace(numbered(), schedule=schedule(phase=phase))  # 4 batches of 8 of 20 photos
+    assert steps_per_epoch(given) == 4
+    rows = np.concatenate([epoch_rows(given, epoch) for epoch in range(5)])
+    assert len(rows) == 160
+    rounds = rows[:, 0].reshape(8, 20)
+    assert all(sorted(each) == list(range(20)) for each in rounds)
+    assert not np.array_equal(rounds[0], rounds[1])
+    assert len({tuple(views) for views in rows[:, 1].reshape(8, 20)}) == 8
+    assert np.array_equal(epoch_rows(given, 3, first=1), rows[3 * 32 + 8 : 4 * 32])
+    every = replace(numbered(n_views=None), schedule=schedule(phase=phase))
+    assert len(set(np.concatenate([epoch_rows(every, epoch)[:, 1] for epoch in range(5)]))) == 160
+
+
+def test_fewer_named_steps_than_photos_reach_all_of_them_in_time():
+    given = replace(numbered(), schedule=schedule(phase=replace(PHASE, steps_per_epoch=1)))
+    rows = np.concatenate([epoch_rows(given, epoch)[:, 0] for epoch in range(5)])
+    assert sorted(rows[:20]) == list(range(20))
+
+
+def test_phases_of_other_names_read_in_another_order():
+    other = replace(numbered(), schedule=schedule(phase=replace(PHASE, name="other")))
+    assert not np.array_equal(epoch_rows(other), epoch_rows(numbered()))
+
+
+def test_a_batch_whose_own_statistics_count_is_never_filled():
+    given = replace(numbered(mixup=0.4), schedule=schedule(phase=replace(PHASE, batch_normalization="trained")))
+    last = list(training_batches(given, 0))[-1]
+    assert last.n_photos == 4 and last.arrays[0].shape == (4, 2)
+    for each in (last.targets, last.weights, last.partners, last.shares):
+        assert len(each) == 4
 
 
 def test_validation_reads_the_photo_itself_in_order():
@@ -96,7 +130,7 @@ def test_rows_weigh_as_their_classes_do():
 
 
 def test_without_mixup_each_row_is_its_own():
-    for batch in training_batches(numbered(), 0, 0):
+    for batch in training_batches(numbered(), 0):
         assert list(batch.partners) == list(range(8)) and set(batch.shares) == {1.0}
 
 
@@ -105,14 +139,14 @@ def test_an_epoch_left_early_leaves_no_reader_behind():
         def read(self, photos, views):
             raise GraftError("damaged")
 
-    batches = training_batches(numbered(), 0, 0)
+    batches = training_batches(numbered(), 0)
     next(batches)
     batches.close()
     with pytest.raises(GraftError, match="damaged"):
-        next(training_batches(replace(numbered(), train=Damaged(20, 3)), 0, 0))
+        next(training_batches(replace(numbered(), train=Damaged(20, 3)), 0))
 
 
 def test_one_batch_may_hold_all():
     given = replace(numbered(), schedule=schedule(batch_images=64))
-    (batch,) = training_batches(given, 0, 0)
+    (batch,) = training_batches(given, 0)
     assert batch.n_photos == 20 and batch.arrays[0].shape == (64, 2)

@@ -1,4 +1,4 @@
-"""The engine on each of Keras' backends. The checks themselves are in `engine_child.py`."""
+"""The engine on each of Keras' backends. The checks themselves are in `engine_child.py` and `head_checks.py`."""
 
 import importlib.util
 import json
@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.tuning import engine_child
+from tests.training.tuning import engine_child, head_checks
 
 ROOT = Path(__file__).resolve().parents[3]
 EACH_STEP = "check_resuming_at_each_step_changes_nothing"  # one network built for each step
-CHECKS = [name for name in dir(engine_child) if name.startswith("check_") and name != EACH_STEP]
+CHECKS = [name for name in (*dir(engine_child), *dir(head_checks)) if name.startswith("check_") and name != EACH_STEP]
 CORE = [  # each time, on each backend that is installed; `make test-slow` runs all
     "check_a_loss_that_is_no_number_stops_at_once",
+    "check_a_head_with_statistics_trains_as_in_keras",
     "check_equal_tasks_give_equal_bytes",
+    "check_one_sigmoid_unit_trains_as_in_keras",
     "check_resuming_again_and_again_changes_nothing",
     "check_sabotage_a_changed_frozen_tensor_is_found",
     "check_stored_activations_train_as_end_to_end",

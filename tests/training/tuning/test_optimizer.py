@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from graft.backbones.freezing import Freeze
 from graft.training.tuning.optimizer import CORRECTION, KEEP, RATE, SHARE, rate_at, scalars
 from graft.training.tuning.records import Phase
 
-PHASE = Phase(name="x", trains="all", epochs=4, rate=0.1, warmup_epochs=1.0, final_share=0.2)
+PHASE = Phase(name="x", freeze=Freeze(kind="all"), epochs=4, rate=0.1, warmup_epochs=1.0, final_share=0.2)
 
 
 def course(phase: Phase, per_epoch: int = 10) -> list[float]:
@@ -32,6 +33,12 @@ def test_the_rate_stays_without_decay_and_without_warm_up():
 
 def test_a_warm_up_may_be_a_part_of_an_epoch():
     assert course(replace(PHASE, warmup_epochs=0.25))[:3] == pytest.approx([0.04, 0.08, 0.1], rel=1e-3)
+
+
+def test_the_rate_may_fall_as_one_over_the_steps():
+    phase = replace(PHASE, decay="inverse_time", decay_rate=0.5, warmup_epochs=0.0)
+    assert course(phase)[:4] == pytest.approx([0.1 / (1 + 0.5 * step) for step in range(4)])
+    assert course(replace(phase, warmup_epochs=1.0))[8:12] == pytest.approx([0.09, 0.1, 0.1, 0.1 / 1.5])
 
 
 def test_the_numbers_of_a_step():

@@ -1,4 +1,4 @@
-"""Where a fine-tuning stands survives as JSON, to the last bit."""
+"""Where a phase stands survives as JSON, to the last bit."""
 
 import json
 
@@ -35,20 +35,19 @@ def test_a_standing_comes_back_as_it_was():
 
 def test_an_epoch_that_is_not_better_makes_the_phase_stale():
     standing = Standing()
-    for number, (loss, stale, best) in enumerate([(0.5, 0, 0.5), (0.5, 1, 0.5), (0.6, 2, 0.5), (0.4, 0, 0.4)], 1):
+    courses = [(0.5, 0, 0.5, 1), (0.5, 1, 0.5, 1), (0.6, 2, 0.5, 1), (0.4, 0, 0.4, 4)]
+    for number, (loss, stale, best, best_epoch) in enumerate(courses, 1):
         standing = standing.after_epoch(epoch(number, loss))
-        assert (standing.stale, standing.phase_best_loss) == (stale, best)
+        assert (standing.stale, standing.best_loss, standing.best_epoch) == (stale, best, best_epoch)
     assert standing.epoch == 4 and standing.batch == 0 and standing.n_photos == 0
-    after = standing.after_phase(early=True)
-    assert (after.phase, after.epoch, after.stale, after.phase_best_loss) == (1, 0, 0, None)
-    assert after.stopped_early and after.after_phase(early=False).stopped_early
+    assert not standing.finished
 
 
-def test_without_validation_nothing_grows_stale():
+def test_without_validation_nothing_grows_stale_and_the_last_epoch_is_the_best():
     standing = Standing().after_epoch(epoch(1, None)).after_epoch(epoch(2, None))
-    assert standing.stale == 0 and standing.phase_best_loss is None
+    assert standing.stale == 0 and standing.best_loss is None and standing.best_epoch == 2
 
 
 def test_sabotage_a_state_of_something_else_is_refused():
     with pytest.raises(IntegrityProblem):
-        standing_of(Saved(1, {}, {"phase": 0, "mood": "good"}))
+        standing_of(Saved(1, {}, {"epoch": 0, "mood": "good"}))

@@ -63,6 +63,18 @@ MEASURED: Mapping[str, tuple[int, int]] = MappingProxyType(
         "convnext_base": (15_353_705_472, 47),
         "convnext_large": (34_359_897_600, 47),
         "convnext_xlarge": (60_918_982_656, 47),
+        "se_resnet50": (4_089_651_200, 39),
+        "googlenet": (1_497_352_192, 24),
+        "vit_b16": (17_563_060_224, 28),
+        "alexnet": (655_566_528, 10),
+        "lenet5": (405_600, 6),
+        "convnet": (232_883_712, 9),
+        "convnet_batch": (232_883_712, 17),
+        "convnet_batch_renorm": (232_883_712, 17),
+        "convnet_layer": (232_883_712, 17),
+        "convnet_group": (232_883_712, 17),
+        "convnet_instance": (232_883_712, 17),
+        "convnet_weight": (232_883_712, 13),
     }
 )
 MULTIPLY_ADDS: Mapping[str, int] = MappingProxyType({name: figures[0] for name, figures in MEASURED.items()})

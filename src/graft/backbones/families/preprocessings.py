@@ -14,5 +14,12 @@ STANDARDISED = Preprocessing(
     offset=(-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
 )
 
+# Pixels from 0 to 1, the plain way of networks that learn from nothing (convnet).
+SCALED_TO_ONE = Preprocessing(scale=(1 / 255, 1 / 255, 1 / 255))
+
+# One channel; its darkest is -0.1 and its lightest 1.175, so that white digits on black have mean 0 and deviation 1, or
+# nearly (LeNet-5, whose authors scaled ink and paper so).
+GREY = Preprocessing(channel_order="grey", scale=(0.005, 0.005, 0.005), offset=(-0.1, -0.1, -0.1))
+
 # Pixels from 0 to 255: the network scales them itself (EfficientNet, EfficientNetV2, MobileNetV3, ConvNeXt, sprout).
 UNCHANGED = Preprocessing()

@@ -52,6 +52,7 @@ def _record(depth: int) -> BackboneRecord:
         width=CHANNELS[-1],
         taps=tuple(f"block{block}_conv{number}" for block, number in convolutions),
         tap_widths=tuple(CHANNELS[block - 1] for block, _ in convolutions),
+        output=f"block{len(CHANNELS)}_pool",
         imagenet_top1=TOP1,
         multiply_adds=MULTIPLY_ADDS.get(name),
         cut_count=CUT_COUNTS.get(name),

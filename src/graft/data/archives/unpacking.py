@@ -3,7 +3,7 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -14,7 +14,7 @@ from typing import BinaryIO, ClassVar, NoReturn
 from graft.core.errors import BadInput, IntegrityProblem, ResourceProblem
 from graft.core.files import STRAY_PATTERN, make_directory, mark_used, remove_tree, require_space
 from graft.core.folders import add_folder, whole_folder, write_copy
-from graft.core.hashing import CHUNK_BYTES, sha256_file
+from graft.core.hashing import CHUNK_BYTES, hashed, sha256_file
 from graft.core.locks import Lock
 from graft.core.progress import Progress
 from graft.core.records import from_json, record, to_json
@@ -217,7 +217,7 @@ def _unpack(
             if path and not member.is_folder:
                 target = _target(unfinished / FILES, member, path, name)
                 digest = hashlib.sha256()
-                pieces = _hashed(found.pieces, digest.update)
+                pieces = hashed(found.pieces, digest.update)
                 write_copy(target, pieces, writer=WRITER, needed_bytes=member.size, mtime=UNPACKED_TIME)
                 hashes[path] = digest.hexdigest()
                 stage.advance()
@@ -226,12 +226,6 @@ def _unpack(
         sizes = {path: member.size for member, path in kept if not member.is_folder}
         content = to_json(Unpacked(archive_sha256=sha256, files=sizes, hashes=hashes, folders=folders))
         write_copy(unfinished / RECORD, [content], writer=WRITER, needed_bytes=len(content), mtime=UNPACKED_TIME)
-
-
-def _hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
-    for piece in pieces:
-        update(piece)
-        yield piece
 
 
 def _target(root: Path, member: Member, path: str, archive: str) -> Path:

@@ -117,6 +117,7 @@ WORDS: Mapping[str, _Word] = MappingProxyType(
         "shear": _number("shear_degrees", 89, "a number of degrees"),
         "zoom": _range("zoom", 0.1, 2),
         "flip": _choice(("horizontal_flip", "vertical_flip"), FLIPS),
+        "turn": _choice(("turn_degrees",), {str(degrees): (degrees,) for degrees in (0, 90, 180, 270)}),
         "quarter-turns": _choice(("quarter_turns",), {"no": (False,), "yes": (True,)}),
         "brightness": _range("brightness", 0, 10),
         "channel-shift": _number("channel_shift", 255, "a number of levels"),

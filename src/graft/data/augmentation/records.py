@@ -37,7 +37,8 @@ class Augmentation:
     zoom: Annotated[tuple[Zoom, Zoom], Predicate(lowest_first)] = (1.0, 1.0)
     horizontal_flip: bool = False  # every other view is mirrored left to right
     vertical_flip: bool = False
-    quarter_turns: bool = False  # by 0, 90, 180 or 270 degrees
+    turn_degrees: Literal[0, 90, 180, 270] = 0  # every view, counter-clockwise, after the flips
+    quarter_turns: bool = False  # by 0, 90, 180 or 270 degrees more
     brightness: Annotated[tuple[Factor, Factor], Predicate(lowest_first)] = (1.0, 1.0)  # factors
     # levels, either way, each channel by its own number; in Keras by one number for all, which brightness does better
     channel_shift: Annotated[float, Interval(ge=0, le=255)] = 0.0

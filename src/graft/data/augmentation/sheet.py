@@ -1,4 +1,4 @@
-"""A contact sheet of views: one PNG with a heading, and a row or a grid of captioned pictures."""
+"""A contact sheet: one PNG with a heading, and a row or a grid of captioned pictures."""
 
 import io
 import unicodedata
@@ -9,29 +9,39 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 from PIL.PngImagePlugin import PngInfo
 
-GENERATOR = "Graft augmented views"
+VIEWS, TRAINING_VIEWS, ANSWERS = "Graft augmented views", "Graft training views", "Graft answers"  # in its head
 HEAD_BYTES = 200  # of a PNG, in which its generator stands
 TILE_PIXELS = 208
 MARGIN, GAP, LINE = 28, 16, 20
 TITLE_SIZE, TEXT_SIZE, CAPTION_SIZE = 26, 16, 14
-PAPER, INK, PALE, ACCENT = (255, 255, 255), (24, 30, 40), (92, 102, 117), (11, 114, 133)
-FRAME = 3  # around the photos themselves
+PAPER, INK, PALE, ACCENT, WRONG = (255, 255, 255), (24, 30, 40), (92, 102, 117), (11, 114, 133), (190, 84, 8)
+RAISED = (240, 238, 232)  # beside a picture that is no square
+FRAME = 3  # around the photos themselves, and around wrong answers
 MAX_LETTERS = 400  # of one text
-_MARK = b"tEXtSoftware\0" + GENERATOR.encode()
+_MARK = b"tEXtSoftware\0"
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet: (side, side, 3) uint8, what it is, and what was done to it."""
+    """One picture of a sheet: (height, width, 3) uint8, what it is, and what was done to it or said of it.
+
+    `is_photo` frames a photo among its views, `is_wrong` an answer that is wrong.
+    """
 
     pixels: np.ndarray
     caption: str
     detail: str = ""
     is_photo: bool = False
+    is_wrong: bool = False
+
+    @property
+    def frame(self) -> tuple[int, int, int] | None:
+        """The colour of the frame, also of the line of text that it is about; None where there is none."""
+        return WRONG if self.is_wrong else ACCENT if self.is_photo else None
 
 
-def make_sheet(rows: Sequence[Sequence[Tile]], *, title: str, lines: Sequence[str]) -> bytes:
-    """The sheet as PNG bytes: `title` and `lines` above the rows of tiles."""
+def make_sheet(rows: Sequence[Sequence[Tile]], *, title: str, lines: Sequence[str], generator: str = VIEWS) -> bytes:
+    """The sheet as PNG bytes: `title` and `lines` above the rows of tiles. `generator` says what wrote it."""
     columns = max(len(row) for row in rows)
     width = 2 * MARGIN + columns * TILE_PIXELS + (columns - 1) * GAP
     text = [line for each in lines for line in _wrapped(_plain(each), _font(TEXT_SIZE), width - 2 * MARGIN)]
@@ -47,12 +57,12 @@ def make_sheet(rows: Sequence[Sequence[Tile]], *, title: str, lines: Sequence[st
     for down, row in enumerate(rows):
         for across, tile in enumerate(row):
             _put(sheet, pen, tile, MARGIN + across * (TILE_PIXELS + GAP), top + down * step)
-    return _encoded(sheet)
+    return _encoded(sheet, generator)
 
 
-def is_sheet(head: bytes) -> bool:
-    """Whether a file that begins so is a PNG which `make_sheet` made."""
-    return head.startswith(b"\x89PNG\r\n\x1a\n") and _MARK in head
+def is_sheet(head: bytes, generator: str = VIEWS) -> bool:
+    """Whether a file that begins so is a PNG which `make_sheet` made for this generator."""
+    return head.startswith(b"\x89PNG\r\n\x1a\n") and _MARK + generator.encode() in head
 
 
 def grid(tiles: Sequence[Tile], columns: int) -> list[Sequence[Tile]]:
@@ -61,26 +71,36 @@ def grid(tiles: Sequence[Tile], columns: int) -> list[Sequence[Tile]]:
 
 
 def _put(sheet: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, left: int, top: int) -> None:
-    """Draw one tile with its captions; a photo among its views is framed."""
-    if tile.is_photo:
+    """Draw one tile with its captions, and its frame where it has one."""
+    if tile.frame:
         corner = (left - FRAME, top - FRAME)
-        pen.rectangle((*corner, left + TILE_PIXELS + FRAME - 1, top + TILE_PIXELS + FRAME - 1), fill=ACCENT)
+        pen.rectangle((*corner, left + TILE_PIXELS + FRAME - 1, top + TILE_PIXELS + FRAME - 1), fill=tile.frame)
     sheet.paste(_shown(tile.pixels), (left, top))
     font, place = _font(CAPTION_SIZE), top + TILE_PIXELS + FRAME + 3
-    for number, (text, colour) in enumerate(((tile.caption, ACCENT if tile.is_photo else INK), (tile.detail, PALE))):
+    captions = ((tile.caption, ACCENT if tile.is_photo else INK), (tile.detail, WRONG if tile.is_wrong else PALE))
+    for number, (text, colour) in enumerate(captions):
         pen.text((left, place + number * LINE), _fitted(_plain(text), font, TILE_PIXELS), colour, font)
 
 
 def _shown(pixels: np.ndarray) -> Image.Image:
-    """The picture at a tile's size; few pixels stay visible as squares."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    few = 2 * pixels.shape[0] <= TILE_PIXELS
-    return image.resize((TILE_PIXELS, TILE_PIXELS), Image.Resampling.NEAREST if few else Image.Resampling.BICUBIC)
+    """The picture at a tile's size, whole and in its proportions; few pixels stay visible as squares."""
+    height, width = pixels.shape[:2]
+    scale = TILE_PIXELS / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    few = 2 * max(height, width) <= TILE_PIXELS
+    image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
+        size, Image.Resampling.NEAREST if few else Image.Resampling.BICUBIC
+    )
+    if size == (TILE_PIXELS, TILE_PIXELS):
+        return image
+    tile = Image.new("RGB", (TILE_PIXELS, TILE_PIXELS), RAISED)
+    tile.paste(image, ((TILE_PIXELS - size[0]) // 2, (TILE_PIXELS - size[1]) // 2))
+    return tile
 
 
-def _encoded(sheet: Image.Image) -> bytes:
+def _encoded(sheet: Image.Image, generator: str) -> bytes:
     info = PngInfo()
-    info.add_text("Software", GENERATOR)
+    info.add_text("Software", generator)
     file = io.BytesIO()
     sheet.save(file, "PNG", pnginfo=info)
     return file.getvalue()

@@ -53,7 +53,7 @@ def draw(augmentation: Augmentation, uniform: np.ndarray) -> Draw:
         column_zoom=_between(*augmentation.zoom, u[5]),
         mirrored=augmentation.horizontal_flip and u[6] < 0.5,
         upside_down=augmentation.vertical_flip and u[7] < 0.5,
-        quarter_turns=int(4 * u[8]) if augmentation.quarter_turns else 0,
+        quarter_turns=(augmentation.turn_degrees // 90 + (int(4 * u[8]) if augmentation.quarter_turns else 0)) % 4,
         brightness=_between(*augmentation.brightness, u[9]),
         channel_shifts=(_between(-shift, shift, u[10]), _between(-shift, shift, u[11]), _between(-shift, shift, u[12])),
     )

@@ -22,6 +22,7 @@ def describe(augmentation: Augmentation) -> str:
         _range("showing {} to {} of each side", augmentation.zoom),
         "mirrored left to right or not" if augmentation.horizontal_flip else "",
         "mirrored top to bottom or not" if augmentation.vertical_flip else "",
+        f"turned left by {augmentation.turn_degrees}°" if augmentation.turn_degrees else "",
         "turned by quarters" if augmentation.quarter_turns else "",
         _range("brightness {} to {}", augmentation.brightness),
         f"colours shifted by up to {augmentation.channel_shift:g} levels" if augmentation.channel_shift else "",

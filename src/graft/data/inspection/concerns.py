@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from graft.core.errors import CODES
 from graft.core.records import record
 from graft.data.depth import depth_note, meant
 from graft.data.inspection.shortcuts import Shortcut
 from graft.data.records import Manifest, Split
-from graft.data.scan import MAX_BAD_SHARE, MIN_CLASS_PHOTOS
+from graft.data.scan import MAX_BAD_SHARE, MIN_CLASS_PHOTOS, meaning, remedy
 
 STRONG_IMBALANCE = 3.0
 FEW_PHOTOS = 20  # of a class, for a test of it to say much
@@ -162,14 +161,14 @@ def _file_concerns(manifest: Manifest) -> Iterator[Concern]:
     bad, good = len(manifest.quarantined), len(manifest.photos)
     if bad:
         tally = sorted(Counter(item.code for item in manifest.quarantined).items(), key=lambda item: (-item[1], item))
-        reasons = "; ".join(f"{n} × {CODES.get(code, code)}" for code, n in tally)
+        reasons = "; ".join(f"{n} × {meaning(code)}" for code, n in tally)
         too_many = bad > MAX_BAD_SHARE * (bad + good)
         yield Concern(
             kind="left_out",
             first=too_many,
             sentence=f"{'1 file was' if bad == 1 else f'{bad} files were'} left out: {reasons}.",
-            remedy="Repair or remove them"
-            + (f": a training refuses more than {MAX_BAD_SHARE:.0%} bad files." if too_many else "."),
+            remedy=f"{remedy({code for code, _ in tally})}."
+            + (f" A training refuses more than {MAX_BAD_SHARE:.0%} bad files." if too_many else ""),
             paths=tuple(item.path for item in manifest.quarantined[:2]),
         )
     if note := depth_note(manifest):

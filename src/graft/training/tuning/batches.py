@@ -15,7 +15,7 @@ FRESH_VIEWS = 2**31  # numbers to draw from where a source makes any view
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's rows; the last batch of an epoch is filled up to the same shape with rows of no weight.
+    """One step's rows; a last batch with fewer photos is filled up to the same shape with rows of no weight.
 
     `targets` is (batch, class) float32, `weights` and `shares` (batch,) float32, `partners` (batch,) int32. Mixup takes
     `share` of a row and the rest of its partner, of the arrays at the cut; targets and weights are mixed already.
@@ -30,25 +30,28 @@ class Batch:
 
 
 def steps_per_epoch(task: Task) -> int:
-    """How many batches all training photos make."""
-    return -(-task.train.n_photos // task.schedule.batch_images)
+    """How many batches make an epoch: those that the phase names, or what all training photos make."""
+    return task.schedule.phase.steps_per_epoch or -(-task.train.n_photos // task.schedule.batch_images)
 
 
-def training_batches(task: Task, phase: int, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
-    """The batches of a phase's epoch (both from 0), beginning with number `first`. Each photo comes once.
+def training_batches(task: Task, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
+    """The batches of an epoch (from 0), beginning with number `first`.
 
-    Read ahead by a thread: close the generator where it may not be read to its end.
+    Each photo comes once; where the phase names its steps, photos come in rounds of all of them, each in its own order,
+    and an epoch goes on where the one before it ended. Read ahead by a thread: close the generator where it may not be
+    read to its end.
     """
-    n, size = task.train.n_photos, task.schedule.batch_images
-    names = (str(phase), str(epoch))
-    order = stream(task.seed, "order", *names).permutation(n)
-    views = _views(task, n, stream(task.seed, "views", *names))
+    photos, views = _rows(task, epoch)
+    most = task.schedule.batch_images
     numbers = range(first, steps_per_epoch(task))
-    chosen = [order[number * size : (number + 1) * size] for number in numbers]
-    with closing(prefetch(task.train, [(rows, views[rows]) for rows in chosen])) as read:
-        for number, rows, arrays in zip(numbers, chosen, read, strict=True):
+    places = [slice(number * most, (number + 1) * most) for number in numbers]
+    with closing(prefetch(task.train, [(photos[place], views[place]) for place in places])) as read:
+        for number, place, arrays in zip(numbers, places, read, strict=True):
+            rows = photos[place]
+            size = len(rows) if normalizes(task) else most  # a batch's own statistics would count rows that fill it
             labels = task.train_labels[rows]
-            partners, shares = _mixing(task, len(rows), stream(task.seed, "mixup", *names, str(number)))
+            names = (task.schedule.phase.name, str(epoch), str(number))
+            partners, shares = _mixing(task, len(rows), stream(task.seed, "mixup", *names))
             yield Batch(
                 arrays=tuple(_filled(array, size) for array in arrays),
                 targets=_filled(targets(task, labels, partners, shares), size),
@@ -57,6 +60,11 @@ def training_batches(task: Task, phase: int, epoch: int, first: int = 0) -> Gene
                 shares=np.concatenate([shares, np.ones(size - len(rows))]).astype(np.float32),
                 n_photos=len(rows),
             )
+
+
+def normalizes(task: Task) -> bool:
+    """Whether layers may be trained that compute with the batch's own statistics."""
+    return task.schedule.phase.batch_normalization == "trained"
 
 
 def validation_batches(source: Source, size: int) -> Generator[tuple[tuple[np.ndarray, ...], int], None, None]:
@@ -83,6 +91,20 @@ def row_weights(task: Task, labels: np.ndarray, partners: np.ndarray, shares: np
     plain = np.asarray(task.class_weights, np.float64)[labels]
     mixed: np.ndarray = shares * plain + (1 - shares) * plain[partners]
     return mixed.astype(np.float32)
+
+
+def _rows(task: Task, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Photos and views of an epoch's rows, in the order in which they come."""
+    n, phase = task.train.n_photos, task.schedule.phase
+    length = n if phase.steps_per_epoch is None else phase.steps_per_epoch * task.schedule.batch_images
+    places = np.arange(epoch * length, (epoch + 1) * length)
+    photos, views = [], []
+    for number in range(places[0] // n, places[-1] // n + 1):
+        names = (phase.name, str(number))
+        order = stream(task.seed, "order", *names).permutation(n)[places[places // n == number] % n]
+        photos.append(order)
+        views.append(_views(task, n, stream(task.seed, "views", *names))[order])
+    return np.concatenate(photos), np.concatenate(views)
 
 
 def _views(task: Task, n_photos: int, generator: np.random.Generator) -> np.ndarray:

@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,9 +15,11 @@ from graft.core.progress import Progress, Stage
 from graft.core.records import to_value
 from graft.core.tensors import tensors_sha256
 from graft.evaluation.calibration import softmax, temperature
+from graft.training.heads.folding import folded
+from graft.training.linear import as_sigmoid, as_softmax
 from graft.training.tuning.backend import choose, prepare
 from graft.training.tuning.batches import Batch, steps_per_epoch, training_batches, validation_batches
-from graft.training.tuning.network import Network, Tunable, file_tensors, make_network, read
+from graft.training.tuning.network import HEAD, Network, file_tensors, make_network, read
 from graft.training.tuning.optimizer import rate_at, scalars
 from graft.training.tuning.records import Epoch, Phase
 from graft.training.tuning.state import CheckpointStore, Saved, Standing, standing_of
@@ -36,34 +38,37 @@ def tune(
     progress: Progress,
     watch: Callable[[Epoch], None] | None = None,
 ) -> Tuned:
-    """Train from where `checkpoints` stand, until the schedule's end or until `stop()`.
+    """Train from where `checkpoints` stand, until the phase's end or until `stop()`.
 
     `watch` is called with each epoch as it ends. `stop` is asked after every step and every batch of validation. A
     checkpoint is written after every epoch, about once a minute, and when stopping; when it is written changes no
-    number.
+    number. Checkpoints of a finished phase give its result again, without a look at the sources.
 
     Raises: `BadInput` diverged where the loss is no longer a number, `IntegrityProblem` where a frozen tensor changed
     or the checkpoint is of another training; what `checkpoints` and the sources raise.
     """
-    run = _Run(task, checkpoints, stop, watch)
-    total = steps_per_epoch(task) * sum(phase.epochs for phase in task.schedule.phases)
+    saved = checkpoints.load()
+    if saved is not None and standing_of(saved).finished:
+        return _finished(task, saved)
+    run = _Run(task, checkpoints, saved, stop, watch)
+    total = steps_per_epoch(task) * task.schedule.phase.epochs
     with progress.stage("Fine-tuning", total, "steps") as stage:
         stage.advance(run.standing.step)
         finished = run.go_on(stage)
         if finished:
-            stage.advance(total - run.standing.step)  # of phases that ended early
+            stage.advance(total - run.standing.step)  # where it ended early
     return run.result(stopped=not finished)
 
 
 def seconds_per_step(task: Task, n: int = 3) -> StepTimes:
-    """Measure `n` training steps and `n` forward passes of the phase that trains most, on the first photos.
+    """Measure `n` training steps and `n` forward passes, on the first photos.
 
     Nothing that was trained is kept. Takes as long as loading the network and `2 * n` steps; raises as `tune`.
     """
     began = time.perf_counter()
     prepare(choose(task.tuning.backend), task.threads)
     network = make_network(task)
-    phase = max(task.schedule.phases, key=lambda each: each.trains == "all")
+    phase = task.schedule.phase
     steps = make_steps(network, begin(network, phase, averaging=task.tuning.averaging, mixes=task.tuning.mixup > 0))
     numbers = scalars(phase, 0, 1, task.tuning.averaging, task.schedule.batch_images)
 
@@ -73,7 +78,7 @@ def seconds_per_step(task: Task, n: int = 3) -> StepTimes:
         return time.perf_counter() - before
 
     def first_batch() -> Batch:
-        with closing(training_batches(task, 0, 0)) as batches:
+        with closing(training_batches(task, 0)) as batches:
             return next(batches)
 
     def train() -> object:
@@ -91,12 +96,13 @@ def seconds_per_step(task: Task, n: int = 3) -> StepTimes:
 
 
 class _Run:
-    """One fine-tuning under way."""
+    """A phase under way."""
 
     def __init__(
         self,
         task: Task,
         checkpoints: CheckpointStore,
+        saved: Saved | None,
         stop: Callable[[], bool],
         watch: Callable[[Epoch], None] | None = None,
     ) -> None:
@@ -105,71 +111,66 @@ class _Run:
         self.checkpoints = checkpoints
         self.stop = stop
         self.watch = watch
-        self.phases = task.schedule.phases
+        self.phase: Phase = task.schedule.phase
         self.network: Network = make_network(task)
+        self.started = {name: read(each) for name, each in self.network.own.items()}
+        self.trained: Trained = begin(
+            self.network, self.phase, averaging=task.tuning.averaging, mixes=task.tuning.mixup > 0
+        )
+        self.steps: Steps = make_steps(self.network, self.trained)
         self.standing = Standing()
         self.best: dict[str, np.ndarray] = {}
         self._committed = (-1, -1)
         self._commit_seconds = time.monotonic()
-        saved = checkpoints.load()
-        if saved is None:
-            self._begin_phase()
-        else:
+        if saved is not None:
             self._restore(saved)
 
     def go_on(self, stage: Stage) -> bool:
         """Train to the end: true. False: stopped before, with everything committed."""
-        while self.standing.phase < len(self.phases):
+        while not self.standing.finished:
             ended = self._train_epoch(stage) and self._validate()
+            if ended and self._is_over():
+                proved = self.proved()
+                self.standing = replace(self.standing, frozen_sha256=proved, events=self.network.events)
             self._commit()
             if not ended:
                 return False
         return True
 
-    def result(self, *, stopped: bool) -> Tuned:
-        """The best weights, after the proof that nothing else changed."""
-        network, standing = self.network, self.standing
-        tensors = network.tensors()
-        changing = {each.name for each in network.trained}
-        frozen = tensors_sha256({name: each for name, each in tensors.items() if name not in changing})
-        start = file_tensors(self.task.weights)
-        if frozen != tensors_sha256({name: each for name, each in start.items() if name not in changing}):
+    def proved(self) -> str:
+        """Hash of the backbone's frozen tensors, after the proof that nothing changed but what is trained."""
+        changing = self.network.changing
+        own = {name: each for name, each in self.network.own.items() if name not in changing}
+        frozen, start = (_without(each, changing) for each in (self.network.tensors(), file_tensors(self.task.weights)))
+        sha256 = tensors_sha256(frozen)
+        if sha256 != tensors_sha256(start) or any(
+            not np.array_equal(read(each), self.started[name]) for name, each in own.items()
+        ):
             raise IntegrityProblem(
                 "The frozen tensors must be after training what they were before, but they changed.",
                 hint="This is a defect of Graft: please report it.",
                 code="hash_mismatch",
             )
-        tensors |= {name: self.best.get(name, start[name]) for name in changing}
-        kernel, bias = (self.best.get(each.name, read(each.variable)) for each in network.head)
-        if not self.best:
-            kernel, bias = network.start.kernel, network.start.bias
-        return Tuned(
-            tensors=tensors,
-            classifier=network.classifier(kernel, bias, units=self.task.start.kernel.shape[1]),
-            epochs=standing.epochs,
-            best_epoch=standing.best_epoch,
-            stopped=stopped,
-            stopped_early=standing.stopped_early,
-            frozen_sha256=frozen,
-            events=network.events,
-        )
+        return sha256
 
-    def _begin_phase(self) -> None:
-        """Fresh optimiser and averages for the phase that comes; nothing after the last."""
-        if self.standing.phase < len(self.phases):
-            tuning = self.task.tuning
-            self.trained: Trained = begin(self.network, self._phase, averaging=tuning.averaging, mixes=tuning.mixup > 0)
-            self.steps: Steps = make_steps(self.network, self.trained)
+    def result(self, *, stopped: bool) -> Tuned:
+        """The best weights."""
+        standing = self.standing
+        if not standing.finished:
+            standing = replace(standing, frozen_sha256=self.proved(), events=self.network.events)
+        return _result(self.task, standing, {**self.started, **self.best}, stopped=stopped)
 
-    @property
-    def _phase(self) -> Phase:
-        return self.phases[self.standing.phase]
+    def _is_over(self) -> bool:
+        where, phase = self.standing, self.phase
+        early = 0 < phase.patience <= where.stale and where.epoch < phase.epochs
+        if early:
+            self.standing = replace(where, stopped_early=True)
+        return early or where.epoch == phase.epochs
 
     def _train_epoch(self, stage: Stage) -> bool:
         """The rest of this epoch's steps; false when stopped."""
         per_epoch = steps_per_epoch(self.task)
-        where = self.standing
-        with closing(training_batches(self.task, where.phase, where.epoch, where.batch)) as batches:
+        with closing(training_batches(self.task, self.standing.epoch, self.standing.batch)) as batches:
             for batch in batches:
                 self._step(batch, per_epoch)
                 stage.advance()
@@ -181,12 +182,10 @@ class _Run:
         return True
 
     def _step(self, batch: Batch, per_epoch: int) -> None:
-        where = self.standing
-        number = where.epoch * per_epoch + where.batch
-        numbers = scalars(self._phase, number, per_epoch, self.task.tuning.averaging, batch.n_photos)
+        numbers = scalars(self.phase, self.standing.step, per_epoch, self.task.tuning.averaging, batch.n_photos)
         loss, right = self.steps.train(batch, numbers)
         self._check_finite(loss)
-        self.standing = where.after_batch(loss, right, batch.n_photos)
+        self.standing = self.standing.after_batch(loss, right, batch.n_photos)
 
     def _validate(self) -> bool:
         """Measure with the averaged weights, remember them if they are the best, end the epoch; false when stopped."""
@@ -194,12 +193,10 @@ class _Run:
             measured = self._measure()
             if measured is None:
                 return False
-            loss, accuracy = measured
-            where = self.standing
-            if loss is None or where.best_loss is None or loss < where.best_loss:
-                self.best = {each.name: read(each.variable) for each in self._touched()}
-                self.standing = replace(where, best_epoch=len(where.epochs) + 1, best_loss=loss)
-        self._end_epoch(loss, accuracy)
+            if self.standing.improved_by(measured[0]):
+                kept = self.network.changing | self.network.own
+                self.best = {name: read(variable) for name, variable in kept.items()}
+        self._end_epoch(*measured)
         return True
 
     def _measure(self) -> tuple[float | None, float | None] | None:
@@ -222,14 +219,13 @@ class _Run:
         return loss, float((chances.argmax(axis=1) == labels).mean())
 
     def _end_epoch(self, loss: float | None, accuracy: float | None) -> None:
-        """Write down the epoch, and go to the next one or to the next phase."""
-        where, phase = self.standing, self._phase
-        per_epoch = steps_per_epoch(self.task)
+        """Write down the epoch, and go to the next one."""
+        where = self.standing
         epoch = Epoch(
             number=len(where.epochs) + 1,
-            phase=phase.name,
+            phase=self.phase.name,
             step=where.step,
-            rate=rate_at(phase, where.epoch * per_epoch + where.batch - 1, per_epoch),
+            rate=rate_at(self.phase, where.step - 1, steps_per_epoch(self.task)),
             loss=where.loss_sum / where.n_photos,
             accuracy=where.n_right / where.n_photos,
             validation_loss=loss,
@@ -237,25 +233,7 @@ class _Run:
         )
         if self.watch:
             self.watch(epoch)
-        self.standing = where = where.after_epoch(epoch)
-        early = 0 < phase.patience <= where.stale and where.epoch < phase.epochs
-        if early or where.epoch == phase.epochs:
-            self._end_phase(early=early)
-
-    def _end_phase(self, *, early: bool) -> None:
-        """A phase that had no more to give is followed by the next one from the best weights, others from the last."""
-        self.standing = self.standing.after_phase(early=early)
-        if early:
-            start = file_tensors(self.task.weights)
-            for each in self._touched():
-                if each.name in self.best or each.name in start:
-                    each.variable.assign(self.best.get(each.name, start.get(each.name)))
-        self._begin_phase()
-
-    def _touched(self) -> tuple[Tunable, ...]:
-        """What the phases up to now have trained."""
-        phases = self.phases[: self.standing.phase + 1]
-        return self.network.tunables(max(phases, key=lambda phase: phase.trains == "all"))
+        self.standing = where.after_epoch(epoch)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -271,10 +249,10 @@ class _Run:
 
     def _variables(self) -> dict[str, Any]:
         """All that changes now, by name."""
-        if self.standing.phase == len(self.phases):
+        if self.standing.finished:
             return {}
-        weights = {f"weight/{each.name}": each.variable for each in self._touched()}
-        seeds = {f"seed/{number}": each for number, each in enumerate(self.network.seeds())}
+        weights = {f"weight/{name}": variable for name, variable in self.network.changing.items()}
+        seeds = {f"seed/{number}": each for number, each in enumerate(self.network.seeds)}
         return weights | seeds | self.trained.named()
 
     def _commit(self) -> None:
@@ -291,13 +269,7 @@ class _Run:
     def _restore(self, saved: Saved) -> None:
         """Go on from a commit."""
         self.standing = standing_of(saved)
-        if self.standing.phase > len(self.phases):
-            raise _foreign(saved)
-        self._begin_phase()
-        tensors = dict(saved.tensors)
-        self.best = {
-            name.removeprefix("best/"): np.array(tensors.pop(name)) for name in saved.tensors if name[:5] == "best/"
-        }
+        self.best, tensors = _parted(saved)
         variables = self._variables()
         if tensors.keys() != variables.keys():
             raise _foreign(saved)
@@ -311,8 +283,8 @@ class _Run:
         if not math.isfinite(loss):
             epoch = len(self.standing.epochs) + 1
             raise BadInput(
-                f"The loss must stay a number, but in epoch {epoch} of {self._phase.name!r}, at a learning rate of up "
-                f"to {self._phase.rate:g}, it became {loss}.",
+                f"The loss must stay a number, but in epoch {epoch} of {self.phase.name!r}, at a learning rate of up "
+                f"to {self.phase.rate:g}, it became {loss}.",
                 hint="Use a lower --learning-rate, in another folder; this one holds the classifier from before.",
                 code="diverged",
             )
@@ -320,16 +292,61 @@ class _Run:
     def _note(self, per_epoch: int) -> str:
         """`epoch 3/12 · rate 7.1e-4 · loss 0.51 · 98.2 % · validation 99.1 %`."""
         where = self.standing
-        rate = rate_at(self._phase, where.epoch * per_epoch + where.batch - 1, per_epoch)
         parts = [
-            f"epoch {len(where.epochs) + 1}/{sum(phase.epochs for phase in self.phases)}",
-            f"rate {rate:.2g}",
+            f"epoch {len(where.epochs) + 1}/{self.phase.epochs}",
+            f"rate {rate_at(self.phase, where.step - 1, per_epoch):.2g}",
             f"loss {where.loss_sum / where.n_photos:.2f}",
             f"{100 * where.n_right / where.n_photos:.1f} %",
         ]
         if where.epochs and where.epochs[-1].validation_accuracy is not None:
             parts.append(f"validation {100 * where.epochs[-1].validation_accuracy:.1f} %")
         return " · ".join(parts)
+
+
+def _result(task: Task, standing: Standing, best: Mapping[str, np.ndarray], *, stopped: bool) -> Tuned:
+    """What came of it: `best` holds what changed, and all of the classifier's own tensors."""
+    prefix = f"{HEAD}/"
+    own = {name.removeprefix(prefix): each for name, each in best.items() if name.startswith(prefix)}
+    changed = {name: each for name, each in best.items() if not name.startswith(prefix)}
+    if task.head is None:
+        made = replace(as_softmax(task.start), kernel=own["kernel"], bias=own["bias"], temperature=1.0)
+        classifier = as_sigmoid(made) if task.start.kernel.shape[1] == 1 else made
+    else:
+        classifier = folded(task.head, task.start, own)
+    return Tuned(
+        tensors=file_tensors(task.weights) | changed,
+        classifier=classifier,
+        head_tensors={} if task.head is None else own,
+        epochs=standing.epochs,
+        best_epoch=standing.best_epoch,
+        stopped=stopped,
+        stopped_early=standing.stopped_early,
+        frozen_sha256=standing.frozen_sha256,
+        events=standing.events,
+    )
+
+
+def _finished(task: Task, saved: Saved) -> Tuned:
+    """The result of a phase that was trained to its end: no network is built, no source is read."""
+    standing = standing_of(saved)
+    best, others = _parted(saved)
+    start = file_tensors(task.weights)
+    changed = {name: each.shape for name, each in best.items() if not name.startswith(f"{HEAD}/")}
+    fits = all(name in start and start[name].shape == shape for name, shape in changed.items())
+    if others or not fits or tensors_sha256(_without(start, changed)) != standing.frozen_sha256:
+        raise _foreign(saved)
+    return _result(task, standing, best, stopped=False)
+
+
+def _parted(saved: Saved) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Copies of the best tensors, by their own names, and all others."""
+    prefix = "best/"
+    best = {name.removeprefix(prefix): np.array(each) for name, each in saved.tensors.items() if name[:5] == prefix}
+    return best, {name: each for name, each in saved.tensors.items() if name[:5] != prefix}
+
+
+def _without(tensors: Mapping[str, np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:
+    return {name: each for name, each in tensors.items() if name not in names}
 
 
 def _foreign(saved: Saved) -> IntegrityProblem:

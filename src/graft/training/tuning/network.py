@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from graft.backbones.networks import build
 from graft.backbones.weights import WeightsFile, load_into, open_weights
 from graft.core.errors import BadInput
 from graft.core.randomness import stream
-from graft.features.records import Precision
-from graft.training.linear import as_sigmoid, as_softmax
-from graft.training.records import LinearClassifier
+from graft.features.graphs import pooled
+from graft.features.records import Pooling, Precision
+from graft.training.heads.network import TrainedHead, layered_head, linear_head, read_shape
+from graft.training.tuning.batches import normalizes
 from graft.training.tuning.records import Phase
 from graft.training.tuning.task import Task
 
@@ -41,48 +42,61 @@ class Tunable:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Where one of the tensors that the classifier reads comes from."""
+
+    place: int | None  # among the upper part's outputs; None: it is given with the cut, in its last array
+    columns: slice  # of that array
+
+
+@dataclass(frozen=True)
 class Network:
     """The backbone in two parts, with the classifier. Arrays in, logits out, in the operations of Keras' backend."""
 
     backbone: Any  # keras.Model, all of it; the parts share its weights
     lower: Any | None  # keras.Model of what is frozen below everything trained; None where its results are given
-    upper: Any | None  # keras.Model from the cut's tensors to the averages of the taps above; None where there is none
-    pieces: tuple[tuple[bool, int, int], ...]  # of each tap: above the cut?; there its place, or its columns below
-    start: LinearClassifier  # with one unit for each class
-    kernel: Any
-    bias: Any
-    dropout: float
-    generator: Any  # keras.random.SeedGenerator of that dropout
+    upper: Any | None  # keras.Model from the cut's tensors to what is read above; None where nothing is
+    pieces: tuple[Piece, ...]  # what the classifier reads, in its order
+    head: TrainedHead
     trained: tuple[Tunable, ...]  # of the backbone, from the input up
+    tracked: Mapping[str, Any]  # the backbone's statistics that change in training, by `layer/weight`
     events: tuple[str, ...]
 
     @property
-    def head(self) -> tuple[Tunable, ...]:
-        """The classifier's own tensors."""
-        return Tunable(f"{HEAD}/kernel", self.kernel, None), Tunable(f"{HEAD}/bias", self.bias, None)
+    def tunables(self) -> tuple[Tunable, ...]:
+        """What training changes by gradients."""
+        own = (Tunable(f"{HEAD}/{name}", each, None) for name, each in self.head.trainable.items())
+        return (*self.trained, *own)
 
-    def tunables(self, phase: Phase) -> tuple[Tunable, ...]:
-        """What a phase trains."""
-        return self.head if phase.trains == "head" else (*self.trained, *self.head)
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """What training changes otherwise, by name: means and variances of what passes by."""
+        return {**self.tracked, **{f"{HEAD}/{name}": each for name, each in self.head.tracked.items()}}
 
-    def variables(self) -> list[Any]:
-        """All there are: weights, the classifier's, states of random generators."""
-        every = [*self.backbone.variables, *self.seeds(), self.kernel, self.bias]
-        return list({id(each): each for each in every}.values())
-
+    @property
     def seeds(self) -> list[Any]:
         """States of the random generators of dropout, in the network's order."""
         layers = [layer for layer in self.backbone.layers if getattr(layer, "seed_generator", None) is not None]
-        return [*(layer.seed_generator.state for layer in layers), self.generator.state]
+        return [*(layer.seed_generator.state for layer in layers), *self.head.seeds]
 
-    def prepare(self, phase: Phase) -> None:
-        """Mark what this phase trains. BatchNormalization stays frozen, and so uses its stored statistics."""
-        names = {each.name.rpartition("/")[0] for each in self.trained} if phase.trains == "all" else set()
-        for layer in self.backbone.layers:
-            layer.trainable = layer.name in names
+    @property
+    def changing(self) -> dict[str, Any]:
+        """All variables that training changes, but for the random generators', by name."""
+        return {each.name: each.variable for each in self.tunables} | self.statistics
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The classifier's own variables, by name, those that stay among them."""
+        variables = {**self.head.trainable, **self.head.tracked, **self.head.frozen}
+        return {f"{HEAD}/{name}": each for name, each in variables.items()}
+
+    def variables(self) -> list[Any]:
+        """All there are: weights, the classifier's, states of random generators."""
+        every = [*self.backbone.variables, *self.seeds, *self.own.values()]
+        return list({id(each): each for each in every}.values())
 
     def below(self, arrays: Sequence[Any]) -> list[Any]:
-        """From a source's arrays to what the upper part reads: the cut's tensors, then the lower taps' averages.
+        """From a source's arrays to what the upper part reads: the cut's tensors, then what is read below it.
 
         Never in training mode, and no gradient goes through it.
         """
@@ -92,34 +106,24 @@ class Network:
             return list(arrays)
         return [ops.stop_gradient(each) for each in _listed(self.lower(arrays[0], training=False))]
 
-    def logits(self, cut: Sequence[Any], *, trains: Phase | None = None) -> Any:
-        """Logits `(batch, class)` float32 from what `below` gave; dropout acts in what `trains` trains."""
-        import keras
+    def logits(self, cut: Sequence[Any], *, training: bool = False) -> Any:
+        """Logits `(batch, class)` float32 from what `below` gave; `training`: with dropout, in what is trained."""
         from keras import ops
 
-        features: list[Any] = []
         above: list[Any] = []
         if self.upper is not None:
             given = list(cut[: len(self.upper.inputs)])
-            backbone_trains = trains is not None and trains.trains == "all"
-            above = _listed(self.upper(given if len(given) > 1 else given[0], training=backbone_trains))
-        for is_above, begin, end in self.pieces:
-            features.append(above[begin] if is_above else ops.cast(cut[-1][:, begin:end], "float32"))
-        joined = ops.concatenate(features, axis=1) if len(features) > 1 else features[0]
-        joined = (joined - ops.convert_to_tensor(self.start.mean)) * ops.convert_to_tensor(self.start.scale)
-        if trains is not None and self.dropout:
-            joined = keras.random.dropout(joined, self.dropout, seed=self.generator)
-        return ops.matmul(joined, self.kernel) + self.bias
+            above = _listed(self.upper(given if len(given) > 1 else given[0], training=training and bool(self.trained)))
+        features = [
+            ops.cast(cut[-1][:, piece.columns], "float32") if piece.place is None else above[piece.place]
+            for piece in self.pieces
+        ]
+        return self.head.logits(features, training=training)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """All of the backbone's tensors as they are now, by `layer/weight`: copies, float32."""
         named = {f"{layer.name}/{each.name}": each for layer in self.backbone.layers for each in layer.weights}
         return {name: read(variable) for name, variable in named.items()}
-
-    def classifier(self, kernel: np.ndarray, bias: np.ndarray, *, units: int) -> LinearClassifier:
-        """The classifier with these tensors, in the form in which the start came."""
-        made = replace(self.start, kernel=kernel, bias=bias, temperature=1.0)
-        return as_sigmoid(made) if units == 1 else made
 
 
 def read(variable: Any) -> np.ndarray:
@@ -136,105 +140,118 @@ def file_tensors(weights: WeightsFile) -> dict[str, np.ndarray]:
 
 
 def make_network(task: Task) -> Network:
-    """Build the backbone with its weights, split where the schedule says, with the probe's classifier on top.
+    """Build the backbone with its weights, split where the schedule says, with the classifier on top.
 
-    Raises: `BadInput` where the source's arrays are not those of the cut.
+    Raises: `BadInput` where the source's arrays are not those of the cut, or the head does not fit what it reads.
     """
-    import keras
-
     with _computing_in(task.schedule.precision):
         backbone = build(task.backbone, side_pixels=task.side_pixels)
     load_into(backbone, task.weights)
     position = {operation.name: place for place, operation in enumerate(backbone.operations)}
     cut = task.schedule.cut or _cut_below(task, backbone, position)
     below = _below(backbone, cut)
-    lower_taps = [tap for tap in task.start.taps if tap in below]
-    upper_taps = [tap for tap in task.start.taps if tap not in below]
-    upper = _part(backbone, cut, (), upper_taps) if upper_taps else None
+    start = task.start
+    lower_taps = [tap for tap in start.taps if tap in below]
+    upper_taps = [tap for tap in start.taps if tap not in below]
+    upper = _part(backbone, cut, (), upper_taps, start.pooling) if upper_taps else None
     given = (backbone.operations[0].name,)
     lower = None
     if not task.schedule.cut and cut != given:
-        lower = _part(backbone, given, cut if upper_taps else (), lower_taps, joined=True)
-    start = as_softmax(task.start)
-    trained, events = _trained(task, backbone, upper, position)
+        lower = _part(backbone, given, cut if upper_taps else (), lower_taps, start.pooling, joined=True)
+    trained, tracked, events = _trained(task, backbone, upper, position)
     _silence_frozen_dropout(task, backbone, position)
     network = Network(
         backbone=backbone,
         lower=lower,
         upper=upper,
         pieces=_pieces(task, set(lower_taps)),
-        start=start,
-        kernel=keras.Variable(np.asarray(start.kernel, np.float32), name="kernel"),
-        bias=keras.Variable(np.asarray(start.bias, np.float32), name="bias"),
-        dropout=task.tuning.dropout,
-        generator=keras.random.SeedGenerator(0),
+        head=_head(task, backbone),
         trained=trained,
+        tracked=tracked,
         events=events,
     )
-    for number, state in enumerate(network.seeds()):
-        drawn = stream(task.seed, "dropout", str(number)).integers(LARGEST_SEED)
+    for number, state in enumerate(network.seeds):
+        drawn = stream(task.seed, "dropout", task.schedule.phase.name, str(number)).integers(LARGEST_SEED)
         state.assign(np.array([drawn, 0], state.dtype))
     _check_source(task, network)
     return network
 
 
+def _head(task: Task, backbone: Any) -> TrainedHead:
+    if task.head is None:
+        return linear_head(task.start, task.tuning.dropout)
+    (layer,) = task.start.taps
+    with _computing_in(task.schedule.precision):
+        return layered_head(
+            task.head,
+            task.start,
+            tuple(backbone.get_layer(layer).output.shape[1:]),
+            task.head_tensors,
+            normalizes=normalizes(task),
+            seed=task.seed,
+        )
+
+
 def _trained(
     task: Task, backbone: Any, upper: Any | None, position: Mapping[str, int]
-) -> tuple[tuple[Tunable, ...], tuple[str, ...]]:
-    """The backbone's tensors to train, from the input up; and a sentence on layers that cannot be."""
+) -> tuple[tuple[Tunable, ...], dict[str, Any], tuple[str, ...]]:
+    """The backbone's tensors to train, from the input up, and the statistics that they change; all else stays.
+
+    And a sentence on layers that cannot be trained.
+    """
     reached = {operation.name for operation in upper.operations} if upper is not None else set()
     ends = sorted(position[tap] for tap in task.backbone.taps)
     found: list[Tunable] = []
+    tracked: dict[str, Any] = {}
     idle: list[str] = []
+    for layer in backbone.layers:
+        layer.trainable = layer.name in task.schedule.trained
     for name in sorted(task.schedule.trained, key=lambda name: position[name]):
         layer = backbone.get_layer(name)
-        if type(layer).__name__ == "BatchNormalization":
-            continue
-        if name not in reached:
+        normalizing = bool(layer.non_trainable_weights)  # the statistics
+        layer.trainable = name in reached and (not normalizing or normalizes(task))
+        if name not in reached and not normalizing:
             idle.append(name)
-            continue
-        layer.trainable = True
-        depth = sum(end >= position[name] for end in ends)
-        found += [Tunable(f"{name}/{each.name}", each, max(0, depth - 1)) for each in layer.trainable_variables]
+        if layer.trainable:
+            depth = sum(end >= position[name] for end in ends)
+            found += [Tunable(f"{name}/{each.name}", each, max(0, depth - 1)) for each in layer.trainable_weights]
+            tracked |= {f"{name}/{each.name}": each for each in layer.non_trainable_weights}
     if not idle:
-        return tuple(found), ()
-    return tuple(found), (
-        f"{len(idle)} layers from {idle[0]} to {idle[-1]} keep their weights: the classifier does not read above "
-        f"{task.start.taps[-1]}.",
+        return tuple(found), tracked, ()
+    return (
+        tuple(found),
+        tracked,
+        (
+            f"{len(idle)} layers from {idle[0]} to {idle[-1]} keep their weights: the classifier does not read above "
+            f"{task.start.taps[-1]}.",
+        ),
     )
 
 
-def _part(backbone: Any, given: Cut, whole: Cut, taps: Sequence[str], *, joined: bool = False) -> Any:
-    """A model from the outputs of `given` to those of `whole`, and to the averages of `taps`, one by one or joined."""
+def _part(backbone: Any, given: Cut, whole: Cut, taps: Sequence[str], pooling: Pooling, *, joined: bool = False) -> Any:
+    """A model from the outputs of `given` to those of `whole`, and to what is read of `taps`, one by one or joined."""
     import keras
 
     outputs = {operation.name: operation.output for operation in backbone.operations}
-    averages = [_average(outputs[tap]) for tap in taps]
-    if joined and len(averages) > 1:
-        averages = [keras.layers.Concatenate(dtype="float32")(averages)]
-    return keras.Model([outputs[name] for name in given], [*(outputs[name] for name in whole), *averages])
+    found = [outputs[tap] if pooling == "none" else pooled(outputs[tap], pooling) for tap in taps]
+    if joined and len(found) > 1:
+        found = [keras.layers.Concatenate(dtype="float32")(found)]
+    return keras.Model([outputs[name] for name in given], [*(outputs[name] for name in whole), *found])
 
 
-def _average(tensor: Any) -> Any:
-    """The mean over positions, in float32; of what has none, the vector itself."""
-    import keras
-
-    if len(tensor.shape) == 4:
-        return keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32")(tensor)
-    return keras.ops.cast(tensor, "float32")
-
-
-def _pieces(task: Task, lower_taps: set[str]) -> tuple[tuple[bool, int, int], ...]:
+def _pieces(task: Task, lower_taps: set[str]) -> tuple[Piece, ...]:
     """See `Network.pieces`."""
+    if task.head is not None:  # reads one layer, of any shape
+        return (Piece(None if lower_taps else 0, slice(None)),)
     widths = dict(zip(task.backbone.taps, task.backbone.tap_widths, strict=True))
     found = []
     place = column = 0
     for tap in task.start.taps:
         if tap in lower_taps:
-            found.append((False, column, column + widths[tap]))
+            found.append(Piece(None, slice(column, column + widths[tap])))
             column += widths[tap]
         else:
-            found.append((True, place, place + 1))
+            found.append(Piece(place, slice(None)))
             place += 1
     return tuple(found)
 
@@ -271,8 +288,7 @@ def _silence_frozen_dropout(task: Task, backbone: Any, position: Mapping[str, in
 def _check_source(task: Task, network: Network) -> None:
     """The arrays must be those that the parts read, in number and shape."""
     inputs = network.upper.inputs if network.upper is not None else []
-    n_columns = sum(end - begin for is_above, begin, end in network.pieces if not is_above)
-    expected = [tuple(each.shape[1:]) for each in inputs] + ([(n_columns,)] if n_columns else [])
+    expected = [tuple(each.shape[1:]) for each in inputs] + _given_shapes(task, network)
     if network.lower is not None:
         expected = [tuple(network.lower.inputs[0].shape[1:])]
     for source in (task.train, task.validation):
@@ -285,6 +301,17 @@ def _check_source(task: Task, network: Network) -> None:
                 f"A source's arrays must have the shapes {expected} for the cut "
                 f"{' + '.join(task.schedule.cut) or 'at the input'}, got {got}."
             )
+
+
+def _given_shapes(task: Task, network: Network) -> list[tuple[int, ...]]:
+    """Of the array that comes with the cut's tensors, where there is one."""
+    given = [piece.columns for piece in network.pieces if piece.place is None]
+    if not given:
+        return []
+    if task.head is None:
+        return [(sum(each.stop - each.start for each in given),)]
+    shape = tuple(network.backbone.get_layer(task.start.taps[0]).output.shape[1:])
+    return [read_shape(shape, task.start.pooling)]
 
 
 def _listed(value: Any) -> list[Any]:

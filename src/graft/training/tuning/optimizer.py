@@ -71,8 +71,10 @@ def rate_at(phase: Phase, step: int, steps_per_epoch: int) -> float:
     warmup = min(phase.warmup_epochs * steps_per_epoch, total)
     if step + 1 < warmup:
         return phase.rate * (step + 1) / warmup
+    since = max(0.0, step - warmup)
+    if phase.decay == "inverse_time":
+        return phase.rate / (1 + phase.decay_rate * since)
     if phase.decay == "none" or total <= warmup:
         return phase.rate
-    gone = max(0.0, step - warmup) / (total - warmup)
-    falling = 0.5 * (1 + math.cos(math.pi * gone))
+    falling = 0.5 * (1 + math.cos(math.pi * since / (total - warmup)))
     return phase.rate * (phase.final_share + (1 - phase.final_share) * falling)

@@ -2,13 +2,15 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Interval, Len
+from annotated_types import Ge, Gt, Interval
 
 from graft.backbones.freezing import Freeze
 from graft.core.records import record
 from graft.data.augmentation.records import Augmentation
 from graft.evaluation.comparison import Comparison
+from graft.evaluation.records import Score
 from graft.features.records import Precision
+from graft.training.heads.records import Head
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 Backend = Literal["tensorflow", "jax", "torch"]
@@ -21,13 +23,16 @@ class Phase:
     """A stretch of training with one set of trained layers and one course of the learning rate.
 
     The rate rises evenly from zero over `warmup_epochs`, then falls along half a cosine to `final_share` of `rate` at
-    the end of the phase. A layer's own rate is `rate * layer_decay ** d`, `d` counting the trained layers' blocks from
-    the top; the head's is `rate * head_factor`.
+    the end of the phase; or it stays (none), or it is `rate / (1 + decay_rate * step)` (inverse_time). A layer's own
+    rate is `rate * layer_decay ** d`, `d` counting the trained layers' blocks from the top; the head's is
+    `rate * head_factor`.
     """
 
     name: str  # for people: "head", "upper layers"
-    trains: Literal["head", "all"]  # the head alone, or the schedule's trained layers with it
+    freeze: Freeze  # of the backbone; the head is trained always
+    batch_normalization: Literal["frozen", "trained"] = "frozen"  # among the trained layers, and in the head
     epochs: Count
+    steps_per_epoch: Count | None = None  # None: as many as all photos make
     optimizer: OptimizerName = "adam"
     rate: Annotated[float, Gt(0)] = 1e-3
     head_factor: Annotated[float, Gt(0)] = 1.0
@@ -35,7 +40,8 @@ class Phase:
     momentum: Share = 0.9  # sgd's, Nesterov's form; of no meaning to the others
     weight_decay: Annotated[float, Ge(0)] = 0.0  # decoupled, of kernels only (adamw)
     warmup_epochs: Annotated[float, Ge(0)] = 1.0
-    decay: Literal["cosine", "none"] = "cosine"
+    decay: Literal["cosine", "none", "inverse_time"] = "cosine"
+    decay_rate: Annotated[float, Ge(0)] = 0.0  # of each step, for inverse_time
     final_share: Annotated[float, Interval(ge=0, le=1)] = 0.0
     patience: Annotated[int, Ge(0)] = 0  # epochs without a better validation loss after which the phase ends; 0: never
 
@@ -45,8 +51,11 @@ class Tuning:
     """Fine-tuning as asked for. None, and a freeze of kind "auto", are left to the `Schedule`."""
 
     freeze: Freeze = Freeze()
-    head: Literal["probe", "trained"] = "probe"  # begins as the probe's solution, or is trained before the rest
+    # begins as the probe's solution, or is trained before the rest, or has layers of its own and is trained so too
+    head: Literal["probe", "trained"] | Head = "probe"
+    phases: tuple[Phase, ...] = ()  # as a recipe names them; (): decided
     augmentation: Augmentation = Augmentation()
+    augments: Literal["train", "all"] = "train"  # "all": photos are judged as augmented too, as some tutorials do
     views: Count | None = None  # of each training photo, the photo itself among them
     epochs: Count | None = None
     batch_images: Count | None = None
@@ -65,7 +74,7 @@ class Tuning:
 
 @record
 class Schedule:
-    """What was decided for a `Tuning` on this data and machine, once. Training follows it to the letter."""
+    """What was decided for a phase of a `Tuning` on this data and machine, once. Training follows it to the letter."""
 
     cut: tuple[str, ...]  # the layers whose outputs are stored; () where everything runs from pixels
     trained: tuple[str, ...]  # layers whose weights change, from the input up
@@ -75,7 +84,7 @@ class Schedule:
     store_bytes: int
     batch_images: Count
     precision: Precision  # the suffix computes in
-    phases: Annotated[tuple[Phase, ...], Len(1)]
+    phase: Phase
     reason: str  # one line for people: cut, views, epochs, and what they follow from
 
 
@@ -83,7 +92,7 @@ class Schedule:
 class Epoch:
     """One finished epoch. Losses are natural logarithms; validation is measured with averaged weights where kept."""
 
-    number: Count  # over all phases
+    number: Count  # over all phases, from 1
     phase: str
     step: Count  # steps done when it ended, over all phases
     rate: float  # of the last step
@@ -91,6 +100,17 @@ class Epoch:
     accuracy: float  # on the augmented training views, while the weights changed
     validation_loss: float | None
     validation_accuracy: float | None
+
+
+@record
+class PhaseSummary:
+    """How one phase of several went. `accuracy` is of its classifier, on the photos that the run is judged by."""
+
+    name: str
+    best_epoch: int  # counted over all phases
+    frozen_sha256: str  # of the tensors it did not train, equal before and after
+    accuracy: Score
+    bundle: str = ""  # file in the run with the classifier as this phase left it; "": the run's own
 
 
 @record
@@ -109,4 +129,5 @@ class TuningSummary:
     tuned_validation_loss: float | None
     kept: Literal["probe", "finetune"]
     reason: str  # why, in one sentence
+    phases: tuple[PhaseSummary, ...] = ()
     events: tuple[str, ...] = ()

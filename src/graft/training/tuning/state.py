@@ -32,10 +32,9 @@ class CheckpointStore(Protocol):
 
 @record
 class Standing:
-    """How far a fine-tuning has come, and what it knows of the epoch under way. All counts begin at 0."""
+    """How far a phase has come, and what it knows of the epoch under way. All counts begin at 0."""
 
-    phase: int = 0  # the number of phases once all are done
-    epoch: int = 0  # done in this phase
+    epoch: int = 0  # done
     batch: int = 0  # done in this epoch
     step: int = 0  # done in all
     loss_sum: float = 0.0  # of this epoch's photos
@@ -44,9 +43,10 @@ class Standing:
     epochs: tuple[Epoch, ...] = ()
     best_epoch: int = 0
     best_loss: float | None = None
-    phase_best_loss: float | None = None
-    stale: int = 0  # epochs since this phase's best
+    stale: int = 0  # epochs since the best
     stopped_early: bool = False
+    frozen_sha256: str = ""  # of the frozen tensors, proved equal before and after, once all is done
+    events: tuple[str, ...] = ()  # what there was to say, once all is done
 
     def after_batch(self, loss_sum: float, n_right: int, n_photos: int) -> Self:
         """One step further."""
@@ -61,8 +61,7 @@ class Standing:
 
     def after_epoch(self, epoch: Epoch) -> Self:
         """One epoch further, with its measurements."""
-        loss, known = epoch.validation_loss, self.phase_best_loss
-        better = loss is None or known is None or loss < known
+        better = self.improved_by(epoch.validation_loss)
         return replace(
             self,
             epoch=self.epoch + 1,
@@ -71,14 +70,19 @@ class Standing:
             n_right=0,
             n_photos=0,
             epochs=(*self.epochs, epoch),
-            phase_best_loss=loss if better else known,
+            best_epoch=self.epoch + 1 if better else self.best_epoch,
+            best_loss=epoch.validation_loss if better else self.best_loss,
             stale=0 if better else self.stale + 1,
         )
 
-    def after_phase(self, *, early: bool) -> Self:
-        """One phase further."""
-        stopped_early = self.stopped_early or early
-        return replace(self, phase=self.phase + 1, epoch=0, stale=0, phase_best_loss=None, stopped_early=stopped_early)
+    def improved_by(self, loss: float | None) -> bool:
+        """Whether an epoch with this validation loss is the best up to now; without validation each one is."""
+        return loss is None or self.best_loss is None or loss < self.best_loss
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return bool(self.frozen_sha256)
 
 
 def standing_of(saved: Saved) -> Standing:

@@ -45,8 +45,7 @@ def begin(network: Network, phase: Phase, *, averaging: float, mixes: bool) -> T
     """Fresh slots, and averages that begin at the weights as they are."""
     import keras
 
-    network.prepare(phase)
-    tunables = network.tunables(phase)
+    tunables = network.tunables
 
     def variable(value: np.ndarray) -> Any:
         return keras.Variable(value, trainable=False, dtype="float32")
@@ -88,7 +87,7 @@ def outcome(
     cut = network.below(arrays)
     if trained.mixes:
         cut = [_mixed(each, partners, shares) for each in cut]
-    logits = network.logits(cut, trains=trained.phase)
+    logits = network.logits(cut, training=True)
     losses = -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1) * weights
     right = ops.equal(ops.argmax(logits, axis=-1), ops.argmax(targets, axis=-1))
     is_photo = ops.sum(targets, axis=-1) > 0.5

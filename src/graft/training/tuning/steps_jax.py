@@ -18,10 +18,10 @@ class JaxSteps:
 
         self._trained = trained
         self._variables = [each.variable for each in trained.tunables]
-        self._seeds = network.seeds()
-        changing = {id(each) for each in (*self._variables, *self._seeds)}
+        self._carried = [*network.seeds, *network.statistics.values()]
+        changing = {id(each) for each in (*self._variables, *self._carried)}
         self._frozen = [each for each in network.variables() if id(each) not in changing]
-        groups = (self._variables, self._seeds, self._frozen)
+        groups = (self._variables, self._carried, self._frozen)
         self._train = jax.jit(_train(network, trained, groups), donate_argnums=(0, 1, 2, 3))
         self._forward = jax.jit(_forward(network, groups))
 
@@ -29,11 +29,11 @@ class JaxSteps:
         """One step; the variables get new arrays, the old ones are gone."""
         rows = (batch.targets, batch.weights, batch.partners, batch.shares)
         slots = [_values(group) for group in self._trained.slots]
-        values, seeds, frozen = _values(self._variables), _values(self._seeds), _values(self._frozen)
+        values, states, frozen = _values(self._variables), _values(self._carried), _values(self._frozen)
         new = self._train(
-            values, seeds, slots, _values(self._trained.averages), frozen, list(batch.arrays), rows, numbers
+            values, states, slots, _values(self._trained.averages), frozen, list(batch.arrays), rows, numbers
         )
-        for variables, arrays in zip((self._variables, self._seeds, self._trained.averages), new[:3], strict=True):
+        for variables, arrays in zip((self._variables, self._carried, self._trained.averages), new[:3], strict=True):
             _put(variables, arrays)
         for group, arrays in zip(self._trained.slots, new[3], strict=True):
             _put(group, arrays)
@@ -42,26 +42,28 @@ class JaxSteps:
 
     def forward(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Logits."""
-        values, seeds, frozen = _values(self._variables), _values(self._seeds), _values(self._frozen)
-        return np.array(self._forward(values, seeds, frozen, list(arrays)), np.float32)
+        values, states, frozen = _values(self._variables), _values(self._carried), _values(self._frozen)
+        return np.array(self._forward(values, states, frozen, list(arrays)), np.float32)
 
 
 def _train(network: Network, trained: Trained, groups: Sequence[Sequence[Any]]) -> Any:
     import jax
     import keras
 
-    seeds_of = groups[1]
+    carried = groups[1]
 
-    def loss(values: Any, seeds: Any, frozen: Any, arrays: Any, rows: Any, numbers: Any) -> Any:
-        with keras.StatelessScope(state_mapping=_mapping(groups, (values, seeds, frozen))) as scope:
+    def loss(values: Any, states: Any, frozen: Any, arrays: Any, rows: Any, numbers: Any) -> Any:
+        with keras.StatelessScope(state_mapping=_mapping(groups, (values, states, frozen))) as scope:
             mean, told = outcome(network, trained, arrays, rows, numbers)
-            return mean, (told, [scope.get_current_value(seed) for seed in seeds_of])
+            return mean, (told, [scope.get_current_value(each) for each in carried])
 
-    def step(values: Any, seeds: Any, slots: Any, means: Any, frozen: Any, arrays: Any, rows: Any, numbers: Any) -> Any:
-        given = (values, seeds, frozen, arrays, rows, numbers)
-        (_, (told, new_seeds)), gradients = jax.value_and_grad(loss, has_aux=True)(*given)
+    def step(
+        values: Any, states: Any, slots: Any, means: Any, frozen: Any, arrays: Any, rows: Any, numbers: Any
+    ) -> Any:
+        given = (values, states, frozen, arrays, rows, numbers)
+        (_, (told, new_states)), gradients = jax.value_and_grad(loss, has_aux=True)(*given)
         new_values, new_slots, new_means = advanced(trained, values, gradients, slots, means, numbers)
-        return new_values, new_seeds, new_means, [list(group) for group in new_slots], told
+        return new_values, new_states, new_means, [list(group) for group in new_slots], told
 
     return step
 
@@ -69,8 +71,8 @@ def _train(network: Network, trained: Trained, groups: Sequence[Sequence[Any]]) 
 def _forward(network: Network, groups: Sequence[Sequence[Any]]) -> Any:
     import keras
 
-    def forward(values: Any, seeds: Any, frozen: Any, arrays: Any) -> Any:
-        with keras.StatelessScope(state_mapping=_mapping(groups, (values, seeds, frozen))):
+    def forward(values: Any, states: Any, frozen: Any, arrays: Any) -> Any:
+        with keras.StatelessScope(state_mapping=_mapping(groups, (values, states, frozen))):
             return network.logits(network.below(arrays))
 
     return forward

@@ -1,0 +1,1 @@
+"""The networks themselves: one module for each way of building one."""

@@ -1,0 +1,170 @@
+"""The reference recipes as a user meets them: listed, shown on a network of their choice, timed on this machine."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+
+from graft.backbones.catalogue import find as find_backbone
+from graft.backbones.layers import LayerTable, layer_table
+from graft.backbones.records import BackboneRecord
+from graft.core import machine
+from graft.core.errors import BadInput
+from graft.core.records import record
+from graft.pipeline.keras_script import keras_script
+from graft.pipeline.places import SCRIPT, write_file
+from graft.pipeline.planning import side_pixels
+from graft.report.recipes import list_lines, recipe_text, way_text
+from graft.training.recipes.catalogue import catalogue, find, variants, ways
+from graft.training.recipes.counting import SystemFigures, check_size, figures, for_network, wrong_map
+from graft.training.recipes.records import Recipe, Way
+
+VIEWS: Final = 8  # of each training photo that are stored at most
+SIDE: Final = 1024  # of the matrices that are multiplied to time this machine
+TIMED_SECONDS: Final = 0.25
+# Shares of a matrix product's speed that networks reach: on the inference engine, which has bfloat16 on some
+# processors, and while training. Networks of depthwise convolutions are slower than that.
+STORED_SHARE: Final = 1.0
+TRAINED_SHARE: Final = 0.5
+
+
+@record
+class RecipeView:
+    """A recipe on one network, with its figures there and the time it takes here."""
+
+    SCHEMA: ClassVar[str] = "graft/recipe-view/1"
+    recipe: Recipe
+    variants: tuple[str, ...]
+    figures: SystemFigures
+    seconds: float  # for all epochs on this machine, about
+
+
+def listed() -> str:
+    """All recipes, a line each, for people."""
+    return "\n".join(list_lines(tuple(catalogue().values()), tuple(ways().values())))
+
+
+def way(name: str) -> Way | None:
+    """The way to reuse a network of this name, if it is one."""
+    return ways().get(name.strip().lower().replace("_", "-"))
+
+
+def way_shown(found: Way) -> str:
+    """A way to reuse a network, for people."""
+    return way_text(found)
+
+
+def view(
+    name: str,
+    *,
+    backbone: str | None = None,
+    image_size: int | None = None,
+    classes: int | None = None,
+    binary_units: int = 1,
+) -> RecipeView:
+    """A recipe by name, on its own network or another.
+
+    Raises:
+        BadInput: not_found for names; the size fits the network not, or the head not.
+    """
+    recipe = find(name)
+    network = find_backbone(backbone or recipe.backbone)
+    table = sized_table(recipe, network, image_size)
+    counted = figures(recipe, table, classes=classes or recipe.classes, binary_units=binary_units)
+    there = replace(
+        for_network(recipe, table),
+        parameters=counted.parameters,
+        trainable_parameters=tuple(phase.trainable_parameters for phase in counted.phases),
+    )
+    seconds = expected_seconds(there, counted, rate=matrix_rate())
+    return RecipeView(recipe=there, variants=variants(recipe.name), figures=counted, seconds=seconds)
+
+
+def script(
+    name: str,
+    *,
+    backbone: str | None = None,
+    image_size: int | None = None,
+    classes: int | None = None,
+    binary_units: int = 1,
+) -> str:
+    """A recipe as a script in plain Keras; raises as `view`, and for a network that plain Keras has not."""
+    recipe = find(name)
+    table = sized_table(recipe, find_backbone(backbone or recipe.backbone), image_size)
+    return keras_script(recipe, table, classes=classes or recipe.classes, binary_units=binary_units)
+
+
+def write_script(path: Path, text: str) -> None:
+    """Write a script to a new file, or in the place of an earlier one."""
+    write_file(path, text.encode(), SCRIPT)
+
+
+def shown(found: RecipeView, *, every: bool = False) -> str:
+    """A recipe for people; with `every`, each layer has a row."""
+    return recipe_text(found.recipe, found.figures, found.variants, found.seconds, every=every)
+
+
+def sized_table(recipe: Recipe, network: BackboneRecord, image_size: int | None) -> LayerTable:
+    """The network's layers at the size asked for, or at the recipe's.
+
+    Raises:
+        BadInput: the head's convolution does not fit the map there; the sentence names sizes at which it does.
+    """
+    cache = machine.cache_directory()
+    side = side_pixels(image_size or max(recipe.side_pixels, network.min_side_pixels), network)
+    table = layer_table(network, side, cache)
+    wanted = wrong_map(recipe, table)
+    if wanted is not None:
+        check_size(recipe, table, _fitting_sides(recipe, network, table, wanted))
+    return table
+
+
+def expected_seconds(recipe: Recipe, counted: SystemFigures, *, rate: float) -> float:
+    """About how long training takes at `rate` multiply-adds a second, on the published number of photos.
+
+    What is frozen is computed once for each stored view, for all phases that read the same; the rest in each step. A
+    trained layer costs three times its forward pass.
+    """
+    n_train, n_validation, _ = recipe.photos
+    total, stored = 0.0, 0
+    for phase, work in zip(recipe.phases, counted.phases, strict=True):
+        n_views = 1 if recipe.augmentation.changes_nothing else min(VIEWS, phase.epochs)
+        once = work.prefix_multiply_adds * (n_views * n_train + n_validation)
+        n_images = phase.steps_per_epoch * recipe.batch_images if phase.steps_per_epoch else n_train
+        forward = work.suffix_multiply_adds * (n_images + n_validation)
+        backward = 2 * work.trained_multiply_adds * n_images
+        total += max(0, once - stored) / (rate * STORED_SHARE)
+        total += phase.epochs * (forward + backward) / (rate * TRAINED_SHARE)
+        stored = max(stored, once)
+    return total
+
+
+def matrix_rate() -> float:
+    """Multiply-adds a second of a float32 matrix product here, the best of a quarter of a second."""
+    left = np.ones((SIDE, SIDE), np.float32)
+    best, until = 0.0, time.perf_counter() + TIMED_SECONDS
+    while best == 0.0 or time.perf_counter() < until:
+        start = time.perf_counter()
+        np.matmul(left, left)
+        best = max(best, SIDE**3 / (time.perf_counter() - start))
+    return best
+
+
+def _fitting_sides(recipe: Recipe, network: BackboneRecord, table: LayerTable, wanted: int) -> list[int]:
+    """Sizes at which the network's last map has the side that the head needs: tried, not reckoned."""
+    shape = table.without_top()[-1].shape
+    if len(shape) != 3:
+        return []
+    stride = 2 ** round(np.log2(table.side_pixels / shape[0]))
+    likely = dict.fromkeys((recipe.side_pixels, wanted * stride))
+    found = []
+    for side in likely:
+        if side >= network.min_side_pixels and side != table.side_pixels:
+            try:
+                other = layer_table(network, side, machine.cache_directory())
+            except BadInput:
+                continue  # a network of one size
+            found += [side] if wrong_map(recipe, other) is None else []
+    return found

@@ -1,0 +1,217 @@
+"""A reference recipe for a terminal of 80 columns: what it is, what came of it, the plan and the layers."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from graft.backbones.catalogue import find
+from graft.data.augmentation.wording import describe
+from graft.report.columns import columns
+from graft.report.text import typed
+from graft.report.words import count, counted, duration, percent, shortened, span
+from graft.training.heads.words import say
+from graft.training.recipes.catalogue import catalogue
+from graft.training.recipes.counting import PhaseFigures, SystemFigures, SystemLayer
+from graft.training.recipes.records import Measured, Published, Recipe, Way
+from graft.training.tuning.records import Phase
+
+COLUMNS: Final = 80
+LABEL_COLUMNS: Final = 12
+MOST_ROWS: Final = 30  # of the layer table, unless every layer is wanted
+END_ROWS: Final = 8  # of the backbone, shown at either end of a longer one
+MOST_NAME: Final = 17  # characters, in the short table
+MOST_KIND: Final = 14
+OPTIMIZERS: Final = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
+PREPROCESSING: Final = {
+    "none": "raw pixels, 0 to 255",
+    "rescale_255": "pixels divided by 255",
+    "backbone": "the network's own preprocessing",
+}
+NOT_REPRODUCED: Final = "not reproduced"
+
+Row = tuple[str, ...]
+
+
+def recipe_text(
+    recipe: Recipe, figures: SystemFigures, variants: Sequence[str], seconds: float, *, every: bool = False
+) -> str:
+    """All that `graft recipes show` says of a recipe on one network.
+
+    `recipe` is the one on that network, `seconds` what training it takes on this machine, about. With `every`, each
+    layer has a row.
+    """
+    lines = [
+        f"{recipe.name}: {recipe.title}",
+        "",
+        *_facts(recipe, figures, variants),
+        "",
+        *layer_lines(figures, every=every),
+        "",
+        *_plan(recipe, figures),
+        *_wrapped(
+            "here",
+            f"about {duration(seconds)} for all epochs, from the published number of photos and the speed of a matrix "
+            "product on this machine; what is frozen is computed once for each view",
+        ),
+    ]
+    return "\n".join(typed(line) for line in lines)
+
+
+def list_lines(recipes: Sequence[Recipe], ways: Sequence[Way]) -> list[str]:
+    """One line a recipe and a way to reuse a network, each with the best result published and measured."""
+    rows: list[Row] = [("name", "network", "published", "measured")]
+    rows += [(each.name, each.backbone, _best(each.published), _best_measured(each.measured)) for each in recipes]
+    lines = columns(rows)
+    lines += ["", "ways to reuse a network, each a command:"]
+    lines += [f"  {line}" for line in columns([(way.name, way.command) for way in ways])]
+    return [typed(line) for line in lines]
+
+
+def way_text(way: Way) -> str:
+    """All that `graft recipes show` says of a way to reuse a network."""
+    lines = [f"{way.name}: {way.title}", "", *_wrapped("what", way.summary), *_wrapped("teaches", way.lesson)]
+    lines += _wrapped("command", way.command)
+    lines += _wrapped("example", f"graft recipes show {way.recipe}") if way.recipe else []
+    return "\n".join(typed(line) for line in lines)
+
+
+def layer_lines(figures: SystemFigures, *, every: bool = False) -> list[str]:
+    """The layer table; layers below the first one that any phase trains share a row, unless `every` one has its own."""
+    runs = [[layer] for layer in figures.layers] if every else _runs(figures.layers)
+    heading = ("", "layer", "kind", "output", "parameters", "trained")
+    rows = [_layer_row(run, len(figures.phases), every=every) for run in runs]
+    return columns([[typed(cell) for cell in row] for row in (heading, *rows)], right=(4,))
+
+
+def _facts(recipe: Recipe, figures: SystemFigures, variants: Sequence[str]) -> Iterator[str]:
+    backbone = find(figures.backbone)
+    train, validation, test = recipe.photos
+    weights = "ImageNet's weights" if recipe.weights == "imagenet" else "random weights"
+    augments = "of all photos" if recipe.augments == "all" else "of the training photos"
+    augmentation = describe(recipe.augmentation)
+    yield from _wrapped("what", recipe.summary)
+    yield from _wrapped("teaches", recipe.lesson)
+    own = catalogue()[recipe.name].backbone
+    there = "" if own == recipe.backbone else f", with {find(own).title}"
+    for each in recipe.published:
+        yield from _wrapped("published", published_text(each) + there)
+    for measured in recipe.measured:
+        yield from _wrapped("measured", _measurement(measured))
+    if not recipe.measured:
+        yield from _wrapped("measured", NOT_REPRODUCED)
+    yield from _wrapped("data", f"{recipe.data}: {train:,} training, {validation:,} validation, {test:,} test photos")
+    size = f"at {figures.side_pixels} px, {PREPROCESSING[recipe.preprocessing]}"
+    yield from _wrapped("network", f"{backbone.title} with {weights}, {size}")
+    units = figures.layers[-1].shape[0]
+    last = "1 sigmoid unit" if units == 1 else f"{units} softmax units"
+    yield from _wrapped("head", f"{say(recipe.head) + ', then ' if recipe.head.layers else ''}{last}")
+    changed = "none" if recipe.augmentation.changes_nothing else f"{augmentation}; {augments}"
+    yield from _wrapped("augmentation", changed)
+    for note in recipe.ours:
+        yield from _wrapped("note", note)
+    if variants:
+        yield from _wrapped("variants", ", ".join(f"@{each}" for each in ("published", *variants)))
+
+
+def _plan(recipe: Recipe, figures: SystemFigures) -> Iterator[str]:
+    whole = f"{count(figures.parameters)} parameters, {figures.trainable_tensors} weight tensors that can be trained"
+    yield from _wrapped("whole", whole)
+    for number, (phase, counts) in enumerate(zip(recipe.phases, figures.phases, strict=True), 1):
+        reach = f"from {counts.first_trained} up" if counts.first_trained else "the head alone"
+        how = f"{OPTIMIZERS[phase.optimizer]} at {_rate(phase)}, {_epochs(recipe, phase)}"
+        yield from _wrapped(f"phase {number}", f"{phase.name}: {reach}, {how}; {_told(counts)}")
+
+
+def _rate(phase: Phase) -> str:
+    if phase.decay == "inverse_time":
+        return f"{phase.rate:g} / (1 + {phase.decay_rate:g} * step)"
+    return f"{phase.rate:g}" + (" falling" if phase.decay == "cosine" else "")
+
+
+def _epochs(recipe: Recipe, phase: Phase) -> str:
+    steps = f" of {phase.steps_per_epoch} steps" if phase.steps_per_epoch else ""
+    return f"{counted(phase.epochs, 'epoch')}{steps} in batches of {recipe.batch_images}"
+
+
+def _told(phase: PhaseFigures) -> str:
+    return (
+        f"{count(phase.trainable_parameters)} trainable in {counted(phase.trainable_tensors, 'tensor')}, "
+        f"{count(phase.frozen_parameters)} frozen"
+    )
+
+
+def _runs(layers: Sequence[SystemLayer]) -> list[list[SystemLayer]]:
+    """The layers below the first trained one together, then one by one; of very many the middle together."""
+    below = [layer for layer in layers if not layer.head]
+    head = [[layer] for layer in layers if layer.head]
+    first = _first(layers)
+    runs = [below[:first]] if first else []
+    runs += [[layer] for layer in below[first:]]
+    if len(runs) + len(head) > MOST_ROWS:
+        middle = [layer for run in runs[END_ROWS:-END_ROWS] for layer in run]
+        runs[END_ROWS:-END_ROWS] = [middle]
+    return runs + head
+
+
+def _first(layers: Sequence[SystemLayer]) -> int:
+    """Number of the first layer of the backbone that any phase trains, or of the head's first."""
+    return next(layer.number for layer in layers if any(layer.trained) or layer.head)
+
+
+def _layer_row(run: Sequence[SystemLayer], n_phases: int, *, every: bool) -> Row:
+    first, last = run[0], run[-1]
+    shape = "x".join(map(str, last.shape))
+    parameters = count(sum(layer.parameters for layer in run))
+    if len(run) == 1:
+        name = first.name if every else shortened(first.name, MOST_NAME)
+        kind = first.kind if every else shortened(first.kind, MOST_KIND)
+        return (str(first.number), name, kind, shape, parameters, _when(first, n_phases))
+    name = f"… {shortened(last.name, MOST_NAME - 2)}"
+    return (f"{first.number}-{last.number}", name, counted(len(run), "layer"), shape, parameters, _share(run))
+
+
+def _when(layer: SystemLayer, n_phases: int) -> str:
+    if not any(layer.trained):
+        return "frozen" if layer.parameters else ""
+    if n_phases == 1:
+        return "yes"
+    return ", ".join(str(number) for number, trained in enumerate(layer.trained, 1) if trained)
+
+
+def _share(run: Sequence[SystemLayer]) -> str:
+    """What becomes of several layers together."""
+    n_trained = sum(any(layer.trained) for layer in run)
+    return f"{n_trained} are" if n_trained else "frozen"
+
+
+def published_text(each: Published) -> str:
+    """A published result: `97.0 % test, after both phases`."""
+    accuracy = percent(each.low) if each.low == each.high else span(each.low, each.high)
+    return f"{accuracy} {each.split}" + (f", {each.when}" if each.when else "")
+
+
+def _measurement(each: Measured) -> str:
+    scores = [
+        f"{percent(share)} {split}" for split, share in (("validation", each.validation), ("test", each.test)) if share
+    ]
+    interval = f" ({span(*each.interval)})" if each.interval else ""
+    auto = f"; graft train alone {percent(each.auto_test)}" if each.auto_test else ""
+    where = f"with {each.backbone} at {each.side_pixels} px on {each.data}, {each.epochs} epochs"
+    return f"{', '.join(scores)}{interval} {where}, {duration(each.seconds)}{auto}: {each.command}"
+
+
+def _best(results: Sequence[Published]) -> str:
+    best = max(results, key=lambda each: (each.split == "test", each.high), default=None)
+    return f"{percent(best.high)} {best.split}" if best else ""
+
+
+def _best_measured(results: Sequence[Measured]) -> str:
+    found = [(each.test or each.validation or 0.0, each) for each in results]
+    best, each = max(found, key=lambda pair: pair[0], default=(0.0, None))
+    return f"{percent(best)} ({each.backbone})" if each else NOT_REPRODUCED
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """A label and a text beside it, in lines of 80 columns."""
+    indent = " " * (LABEL_COLUMNS + 2)
+    return textwrap.wrap(text, COLUMNS, initial_indent=f"{label:<{LABEL_COLUMNS}}  ", subsequent_indent=indent)

@@ -1,0 +1,130 @@
+"""Recipes as a user meets them: on the network of their choice, timed, refused with a way out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graft.backbones.catalogue import find as find_backbone
+from graft.backbones.layers import LayerTable, table_of
+from graft.backbones.networks import build
+from graft.core.errors import BadInput
+from graft.pipeline import recipes
+from graft.pipeline.recipes import (
+    expected_seconds,
+    listed,
+    matrix_rate,
+    script,
+    shown,
+    view,
+    way,
+    way_shown,
+    write_script,
+)
+from graft.training.recipes.catalogue import catalogue, find, ways
+from graft.training.recipes.counting import figures
+from tests.training.recipes.tables import own_table, table
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layer tables are made here: the child process that makes them has its own tests."""
+
+    def layers(record, side_pixels: int, cache: Path) -> LayerTable:
+        return table(record.name, side_pixels)
+
+    monkeypatch.setattr(recipes, "layer_table", layers)
+
+
+def test_a_recipe_on_its_own_network():
+    seen = view("finetune_vgg16_block5@published")
+    assert seen.recipe == find("finetune-vgg16-block5")
+    assert seen.variants == ("corrected",)
+    assert seen.figures == figures(seen.recipe, own_table(seen.recipe), classes=2)
+    assert seen.seconds > 0
+    text = shown(seen)
+    assert "16,812,353 parameters, 30 weight tensors" in text
+    assert "9,177,089 trainable in 10 tensors" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_each_is_shown_in_80_columns(name):
+    text = shown(view(name))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "not reproduced" in text or find(name).measured
+    assert f"{find(name).parameters:,} parameters" in text
+
+
+def test_another_network_size_and_number_of_classes():
+    seen = view("santa-vgg19", backbone="mobilenet_0.25", image_size=96, classes=5)
+    assert (seen.figures.backbone, seen.figures.side_pixels, seen.figures.classes) == ("mobilenet_0.25", 96, 5)
+    assert seen.recipe.parameters == seen.figures.parameters == 218_544 + 9 * 256 * 132 + 132 + 132 * 5 + 5
+    text = shown(seen, every=True)
+    assert "89.4 % test, 10 epochs, with VGG19" in text
+    assert all(layer.name in text for layer in seen.figures.layers)
+
+
+def test_a_network_that_takes_no_photo_so_small_has_its_smallest_side():
+    smallest = find_backbone("efficientnet_b0").min_side_pixels
+    assert view("santa-vgg19", backbone="efficientnet_b0").figures.side_pixels == max(64, smallest)
+
+
+def test_a_size_at_which_the_head_does_not_fit_names_one_at_which_it_does():
+    with pytest.raises(BadInput) as caught:
+        view("cifar10-efficientnetb0", backbone="mobilenet_0.25", image_size=128)
+    assert "must read a map of 7 x 7, got 4 x 4 from mobilenet_0.25 at 128 pixels" in caught.value.message
+    assert caught.value.hint == "Use --image-size 224."
+
+
+def test_time_grows_with_the_work_and_shrinks_with_the_machine():
+    recipe = find("finetune-vgg16-block5")
+    counted = figures(recipe, own_table(recipe), classes=2)
+    slow, fast = (expected_seconds(recipe, counted, rate=rate) for rate in (1e9, 1e10))
+    assert slow == pytest.approx(10 * fast)
+    longer = replace(recipe, phases=(recipe.phases[0], replace(recipe.phases[1], epochs=200)))
+    assert slow < expected_seconds(longer, counted, rate=1e9) < 2 * slow
+
+
+def test_what_is_frozen_is_counted_once_for_each_view():
+    recipe = find("features-vgg16")
+    counted = figures(recipe, own_table(recipe), classes=2)
+    prefix = counted.phases[0].prefix_multiply_adds
+    assert prefix == sum(layer.multiply_adds for layer in own_table(recipe).without_top())
+    once = prefix * 3000 / 1e9  # training and validation photos
+    assert once < expected_seconds(recipe, counted, rate=1e9) < 1.05 * once
+
+
+def test_this_machine_is_measured():
+    assert 1e8 < matrix_rate() < 1e15
+
+
+def test_all_are_listed():
+    text = listed()
+    assert all(name in text for name in (*catalogue(), *ways()))
+    assert text.count("not reproduced") == sum(not recipe.measured for recipe in catalogue().values())
+
+
+def test_ways_are_commands():
+    assert way("feature_extractor") is ways()["feature-extractor"]
+    assert way("scratch-cnn") is None
+    assert "graft classify IMAGES" in way_shown(ways()["classify"])
+
+
+def test_a_script_is_written_to_a_new_file_or_over_an_earlier_one(tmp_path):
+    path = tmp_path / "santa.py"
+    text = script("santa-vgg19")
+    write_script(path, text)
+    write_script(path, text + "# more\n")
+    assert path.read_text(encoding="utf-8") == text + "# more\n"
+    path.write_text("print('mine')\n")
+    with pytest.raises(BadInput, match="a script that graft recipes show wrote before"):
+        write_script(path, text)
+    with pytest.raises(BadInput, match="a Python file"):
+        write_script(tmp_path / "santa.txt", text)
+
+
+def test_the_tables_of_these_tests_are_those_of_the_networks():
+    record = find_backbone("mobilenet_0.25")
+    plain = build(record, side_pixels=96)
+    assert table("mobilenet_0.25", 96) == table_of(record, 96, plain, plain)

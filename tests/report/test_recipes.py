@@ -1,0 +1,77 @@
+"""Recipes in words for a terminal."""
+
+from dataclasses import replace
+
+from graft.report.recipes import layer_lines, list_lines, published_text, recipe_text, way_text
+from graft.training.recipes.catalogue import catalogue, find, ways
+from graft.training.recipes.counting import figures
+from graft.training.recipes.records import Measured, Published
+from tests.training.recipes.tables import own_table, table
+
+MEASURED = Measured(
+    backbone="mobilenet_v2_1.0",
+    data="santa",
+    side_pixels=64,
+    epochs="10",
+    validation=0.96,
+    test=0.95,
+    interval=(0.91, 0.975),
+    seconds=200.0,
+    command="graft train santa --recipe santa-vgg19 --backbone mobilenet_v2_1.0",
+    auto_test=0.97,
+    auto_seconds=60.0,
+)
+
+
+def test_published_and_measured_results_are_told_apart():
+    recipe = replace(find("santa-vgg19"), measured=(MEASURED,))
+    counted = figures(recipe, own_table(recipe), classes=2)
+    text = " ".join(recipe_text(recipe, counted, ("intended",), 90.0).split())
+    assert "published 89.4 % test, 10 epochs measured 96.0 % validation, 95.0 % test (91.0 to 97.5 %)" in text
+    assert "graft train alone 97.0 %: graft train santa --recipe santa-vgg19" in text
+    assert "not reproduced" not in text
+    assert "about 1 min 30 s" in text
+    assert "@published, @intended" in text
+
+
+def test_a_network_that_is_not_the_recipes_own_is_said_beside_the_result():
+    recipe = replace(find("santa-vgg19"), backbone="mobilenet_0.25", preprocessing="backbone")
+    counted = figures(recipe, table("mobilenet_0.25", 96), classes=2)
+    text = " ".join(recipe_text(recipe, counted, (), 1.0).split())
+    assert "89.4 % test, 10 epochs, with VGG19 measured not reproduced" in text
+
+
+def test_layers_below_the_first_trained_one_share_a_row():
+    counted = figures(find("finetune-vgg16-block5"), own_table(find("finetune-vgg16-block5")), classes=2)
+    lines = layer_lines(counted)
+    assert lines[1].split() == ["0-14", "...", "block4_pool", "15", "layers", "9x9x512", "7,635,264", "frozen"]
+    assert [line.split()[1] for line in lines[2:]] == [layer.name for layer in counted.layers[15:]]
+    assert [line.split()[-1] for line in lines[2:5]] == ["2"] * 3
+    assert lines[-1].endswith("1, 2")
+    assert len(layer_lines(counted, every=True)) == 1 + len(counted.layers)
+
+
+def test_of_many_layers_the_middle_is_told_together():
+    recipe = find("cifar10-efficientnetb0")
+    counted = figures(recipe, own_table(recipe), classes=10)
+    lines = layer_lines(counted)
+    assert len(lines) < 30
+    middle = next(line for line in lines if " layers " in line and "are" in line)
+    numbers = [int(number) for number in middle.split()[0].split("-")]
+    n_trained = sum(any(layer.trained) for layer in counted.layers[numbers[0] : numbers[1] + 1])
+    assert middle.endswith(f"{n_trained} are")
+
+
+def test_each_line_of_the_list_names_the_best_result():
+    recipes = (replace(find("santa-vgg19"), measured=(MEASURED,)), find("scratch-cnn"))
+    lines = list_lines(recipes, tuple(ways().values()))
+    assert lines[1].split() == ["santa-vgg19", "vgg19", "89.4", "%", "test", "95.0", "%", "(mobilenet_v2_1.0)"]
+    assert lines[2].endswith("not reproduced")
+    assert max(map(len, list_lines(tuple(catalogue().values()), ()))) <= 100
+
+
+def test_words():
+    assert published_text(Published(split="validation", low=0.9, high=0.96)).endswith("validation")
+    assert "90.0 to 96.0" in published_text(Published(split="validation", low=0.9, high=0.96))
+    assert "graft recipes show features-vgg16" in way_text(ways()["feature-extractor"])
+    assert "example" not in way_text(ways()["classify"])
