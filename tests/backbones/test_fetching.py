@@ -1,5 +1,6 @@
 """Fetching weights: from the pinned address into the cache, or nothing at all."""
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,45 @@ def test_every_published_file_is_at_an_encrypted_address_and_tells_whether_it_ha
         assert not holds_top(published_source(each, False)) or len(each.weights) == 1, each.name
         if each.parameters_with_top is not None:
             assert holds_top(published_source(each, True)), each.name
+
+
+def _limit(monkeypatch: pytest.MonkeyPatch, cache: Path, record: BackboneRecord) -> int:
+    """How many bytes a fetch of this network takes at most."""
+    asked: list[int] = []
+
+    def downloaded(wanted: Any, *_: Any, **__: Any) -> str:
+        asked.append(wanted.limit_bytes)
+        raise ResourceProblem("Nobody is there.", code="no_download")
+
+    monkeypatch.setattr(fetching, "download", downloaded)
+    with pytest.raises(ResourceProblem, match="Nobody"):
+        fetch(record, top=False, cache=cache, progress=PROGRESS)
+    return asked[0]
+
+
+def test_a_file_with_classifiers_that_training_used_is_not_too_large(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    published_bytes = round(49.731 * (1 << 20))  # as torchvision states it with the weights
+    googlenet = find("googlenet")
+    source = googlenet.weights[0]
+    numbers = (googlenet.parameters_with_top or 0) + source.more_parameters
+    assert 0 < published_bytes - 4 * numbers < 100_000  # names, shapes and counters
+    assert _limit(monkeypatch, tmp_path, googlenet) > published_bytes
+    forgotten = replace(googlenet, weights=(replace(source, more_parameters=0),))
+    assert _limit(monkeypatch, tmp_path, forgotten) < published_bytes
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+def test_the_classifiers_that_training_used_are_counted_rightly() -> None:
+    import torch
+
+    from tests.backbones.torch_networks import GoogLeNet
+
+    with torch.device("meta"):
+        state = GoogLeNet(classes=1000).state_dict()
+    auxiliary = [each.numel() for name, each in state.items() if name.startswith("aux") and each.ndim]
+    assert find("googlenet").weights[0].more_parameters == sum(auxiliary)
 
 
 def test_an_open_address_is_not_opened() -> None:

@@ -19,7 +19,7 @@ from graft.backbones.weights import import_weights, load_into, resolve
 from graft.core.errors import BadInput
 from graft.core.tensors import tensors_sha256, write_tensors
 from tests.backbones.helpers import forward, relative_difference
-from tests.backbones.torch_writing import write_torch
+from tests.backbones.torch_writing import write_torch, write_torch_before_zip
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 SIDE = 224
@@ -188,8 +188,12 @@ def test_torch_and_safetensors_give_the_same_weights(real_child: None, tmp_path:
     tensors = {**_published("googlenet", top=True), "aux1.fc1.bias": np.ones(1024, np.float32)}
     tensors["conv1.bn.num_batches_tracked"] = np.array(9, np.int64)
     tensors = {name: np.abs(values) if name.endswith("running_var") else values for name, values in tensors.items()}
-    files = [write_torch(tmp_path / "googlenet.pth", tensors), tmp_path / "model.safetensors"]
-    write_tensors(files[1], tensors, metadata={"format": "pt"}, writer="test")
+    files = [
+        write_torch(tmp_path / "googlenet.pth", tensors),
+        write_torch_before_zip(tmp_path / "googlenet-before.pth", tensors),
+        tmp_path / "model.safetensors",
+    ]
+    write_tensors(files[-1], tensors, metadata={"format": "pt"}, writer="test")
     hashes = set()
     for file in files:
         record, weights = resolve("auto", file, tmp_path / "cache")

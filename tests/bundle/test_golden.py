@@ -156,7 +156,7 @@ def test_tolerances_grow_with_what_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_
     install_tiny(monkeypatch.setattr)
     weights = tiny_weights(tmp_path)
     program = replace(tiny_program(weights), precision="bfloat16")
-    good = graft.bundle.golden.probabilities
+    good = graft.bundle.golden.classify
     calls = []
 
     def erring(*arguments: object) -> np.ndarray:
@@ -166,7 +166,7 @@ def test_tolerances_grow_with_what_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_
             chances[:, 0] += 0.05
         return chances
 
-    monkeypatch.setattr(graft.bundle.golden, "probabilities", erring)
+    monkeypatch.setattr(graft.bundle.golden, "classify", erring)
     photos = np.full((2, SIDE, SIDE, 3), 90, np.uint8)
     made = make_golden(program, weights, colour_classifier(), photos, threads=1, cache=tmp_path)
     assert made.golden.tolerance["bfloat16"] == pytest.approx(0.2, abs=0.011)

@@ -23,6 +23,7 @@ class Publisher:
     says_length: bool = True
     base: str = ""
     asked: list[str] = field(default_factory=list)  # the Range of each request
+    credentials: list[str] = field(default_factory=list)  # for a proxy, as each request had them
 
     @property
     def url(self) -> str:
@@ -45,6 +46,13 @@ def publishing(publisher: Publisher) -> Iterator[Publisher]:
         def do_GET(self) -> None:
             answer(self, publisher)
 
+        def do_CONNECT(self) -> None:
+            """A proxy's tunnel, to itself: the next request on this connection is the one for the other end."""
+            publisher.asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.close_connection = False
+
         def log_message(self, format: str, *args: object) -> None:
             pass
 
@@ -66,6 +74,7 @@ def publishing(publisher: Publisher) -> Iterator[Publisher]:
 def answer(request: BaseHTTPRequestHandler, publisher: Publisher) -> None:
     wanted = request.headers.get("Range", "")
     publisher.asked.append(wanted)
+    publisher.credentials.append(request.headers.get("Proxy-Authorization", ""))
     tag = f'"{publisher.md5}"'
     start = 0
     if wanted and publisher.ranges and request.headers.get("If-Range") == tag:
@@ -74,7 +83,8 @@ def answer(request: BaseHTTPRequestHandler, publisher: Publisher) -> None:
         request.send_error(416)
         return
     body = publisher.content[start:]
-    request.send_response(206 if start else publisher.status)
+    led = publisher.location != f"{publisher.base}{request.path}"  # a redirect to this very place is the file
+    request.send_response(206 if start else publisher.status if led else 200)
     request.send_header("Content-Type", publisher.kind)
     if publisher.says_length:
         request.send_header("Content-Length", str(len(body)))

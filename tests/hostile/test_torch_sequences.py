@@ -43,7 +43,7 @@ OTHER_WORDS = {
     "too large an array": "must have 5 numbers in the array '0', got 4",
     "too small an array": "must have 3 numbers in the array '0', got 4",
     "an array of 2^40": "must have 1099511627776 numbers in the array '0', got 4",
-    "too long": "must be sound, got",
+    "too long": "at most 400000 steps",
 }
 
 
@@ -102,6 +102,7 @@ WINDOW = group(text("1"), number(0), number(2))
 FRAMES: dict[str, tuple[tuple[bytes, ...], bytes, bytes | None, str]] = {
     "another form": ((MAGIC, number(1002), FACTS), GOOD, None, "must be of torch's form 1001"),
     "true for a form": ((MAGIC, TRUE, FACTS), GOOD, None, "must be of torch's form 1001"),
+    "a text for a form": ((MAGIC, text("1001"), FACTS), GOOD, None, "must be of torch's form 1001"),
     "no form": ((MAGIC, FACTS, FORM), GOOD, None, "must be of torch's form 1001"),
     "deep tuples for a form": (
         (MAGIC, EMPTY_TUPLE + b"q\0" + b"h\0h\0\x86q\0" * 80, FACTS),
@@ -168,6 +169,17 @@ def test_every_cut_is_refused(tmp_path: Path) -> None:
     for length in range(len(content)):
         (tmp_path / "bad.pth").write_bytes(content[:length])
         assert _refused(tmp_path / "bad.pth").code == "weights_refused"
+
+
+def test_a_file_that_is_cut_while_it_is_open_is_refused(tmp_path: Path) -> None:
+    many = np.ones(1 << 18, np.float32)  # more than any buffer takes ahead
+    path = write_sequence(
+        tmp_path / "bad.pth", mapping({"w": tensor(storage("0", many.size), many.shape)}), {"0": many}
+    )
+    content = path.read_bytes()
+    with pytest.raises(BadInput, match="must be whole, got fewer bytes"), open_torch(path) as tensors:
+        path.write_bytes(content[:-1])
+        _ = tensors["w"][()]
 
 
 def test_pickles_have_an_end(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from graft.pipeline.run import Made, Run
 from graft.training.records import Plan, ProbeSummary
 from graft.training.tuning.records import TuningSummary
 from tests.pipeline.conftest import write_photos
+from tests.pipeline.works import FixedClock
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_END = 600
@@ -369,11 +370,18 @@ class TestChoice:
         assert choose(right, np.zeros(4), asked=False)[0] != choose(wrong, np.zeros(4), asked=False)[0]
 
     @pytest.mark.parametrize(
-        ("recipe", "accuracy", "left_out"),
-        [("auto", 1.0, True), ("auto", 0.9, False), ("auto", None, False), ("finetune", 1.0, False)],
+        ("recipe", "accuracy", "budget", "why"),
+        [
+            ("auto", 1.0, None, "all 7 validation photos"),
+            ("auto", 0.9, None, ""),
+            ("auto", 0.9, 60.0, ""),
+            ("auto", 0.9, 30.0, "nothing can be trained in what is left of the 30"),
+            ("auto", None, None, ""),
+            ("finetune", 1.0, 1.0, ""),
+        ],
     )
-    def test_auto_leaves_it_out_where_nothing_could_be_better(
-        self, recipe: str, accuracy: float | None, left_out: bool
+    def test_auto_leaves_it_out_where_nothing_could_be_better_or_be_done(
+        self, recipe: str, accuracy: float | None, budget: float | None, why: str
     ) -> None:
         from graft.pipeline.finetuning import _nothing_to_gain
 
@@ -382,11 +390,12 @@ class TestChoice:
         work = SimpleNamespace(
             resolved=SimpleNamespace(plan=SimpleNamespace(recipe=recipe)),
             intake=SimpleNamespace(manifest=SimpleNamespace(photos=photos)),
+            tuning=SimpleNamespace(time_budget_seconds=budget),
+            clock=FixedClock(passed=25.0),
         )
         probed = SimpleNamespace(result=SimpleNamespace(summary=SimpleNamespace(validation_accuracy=score)))
         reason = _nothing_to_gain(work, probed)  # type: ignore[arg-type]
-        assert bool(reason) is left_out
-        assert not left_out or "all 7 validation photos" in reason
+        assert bool(reason) is bool(why) and why in reason
 
 
 class TestGivenUp:

@@ -199,7 +199,7 @@ class TestTime:
         """Rungs from the top: each is taken where the next higher one would take longer than there is."""
         costs(step=0.3)
         found = []
-        for seconds in (120, 80, 65, 55, 46):
+        for seconds in (108, 68, 53, 43, 34):
             _, schedule = decide(begin(time_budget=f"{seconds}s"))
             found.append((epochs_of(schedule), schedule.views))
         assert found == [(3 * epochs, views) for epochs, views in LADDER]

@@ -34,8 +34,7 @@ class Sequence:
         self._kept: dict[str, Array] = {}
         file.seek(len(SEQUENCE_MAGIC))
         pickles = io.BytesIO(file.read(MAX_PICKLE_BYTES))  # damaged ones may run on into the numbers, but no further
-        form = plain_value(pickles, source)
-        if type(form) is not int or form != FORM:
+        if plain_value(pickles, source) != FORM:
             raise refusal(source, f"must be of torch's form {FORM}, got another")
         facts = plain_value(pickles, source)
         if not isinstance(facts, dict) or facts.get("little_endian") is not True:

@@ -58,8 +58,10 @@ def check_manifest(manifest: BundleManifest, source: str) -> BackboneRecord:
             f"backbone must be in the catalogue, got {manifest.backbone[:80]!r}",
             hint="A newer Graft may know it: pip install --upgrade graft-vision.",
         )
-    if manifest.side_pixels < record.min_side_pixels:
-        refuse(source, f"side_pixels must be at least {record.min_side_pixels}, got {manifest.side_pixels}")
+    least, most = record.min_side_pixels, record.max_side_pixels
+    if manifest.side_pixels < least or (most is not None and manifest.side_pixels > most):
+        wanted = f"{least} to {most}" if most else f"at least {least}"
+        refuse(source, f"side_pixels must be {wanted} for {record.name}, got {manifest.side_pixels}")
     _check_head(manifest.head, record, source)
     for tolerances in (manifest.golden.tolerance, manifest.golden.logit_tolerance):
         if not {manifest.precision, "float32"} <= tolerances.keys():

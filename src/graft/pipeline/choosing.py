@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.backbones.catalogue import BUILTIN, candidates, catalogue
+from graft.backbones.networks import check_input_side
 from graft.backbones.records import BackboneRecord
 from graft.backbones.weights import WeightsFile, builtin, imported, resolve
 from graft.core import machine
@@ -54,6 +55,13 @@ def choose_backbone(
     if record.name == BUILTIN:
         return Chosen(record, file, f"asked for as {asked}")
     return Chosen(record, file, "its weights were given to Graft before and remembered")
+
+
+def side_pixels(wanted: int | None, record: BackboneRecord) -> int:
+    """The side photos are brought to: the one asked for, or the backbone's own; one it cannot have is refused."""
+    side = wanted or record.side_pixels
+    check_input_side(record, side)
+    return side
 
 
 def all_here(cache: Path) -> tuple[Here, ...]:

@@ -23,8 +23,8 @@ from graft.features.engines import best_precision, run_pixels
 from graft.features.extraction import opened_engine
 from graft.features.protocol import Engine
 from graft.features.records import Output, Program
+from graft.pipeline.choosing import side_pixels
 from graft.pipeline.photos import each_answer
-from graft.pipeline.planning import side_pixels
 from graft.pipeline.workspace import working
 
 

@@ -23,9 +23,9 @@ from graft.data.splits import assign
 from graft.features.engines import open_engine, run_pixels
 from graft.features.extraction import extract
 from graft.features.records import Program
-from graft.pipeline.choosing import choose_backbone
+from graft.pipeline.choosing import choose_backbone, side_pixels
 from graft.pipeline.options import TrainOptions
-from graft.pipeline.planning import precision, program_of, side_pixels
+from graft.pipeline.planning import precision, program_of
 from graft.pipeline.workspace import feature_store, scratch_folder, working
 from graft.training.linear import classify
 from graft.training.probe import Rows, train_probe

@@ -23,12 +23,13 @@ from graft.pipeline.leaving import leave
 from graft.pipeline.phases import Trained, clear_checkpoints, train_phases
 from graft.pipeline.reporting import write_report
 from graft.pipeline.run import Run
-from graft.pipeline.scheduling import Step, schedule_for
+from graft.pipeline.scheduling import FINISH_SECONDS, Step, schedule_for
 from graft.pipeline.scoring import Probed, rows_of
 from graft.pipeline.work import Work
 from graft.report.freezing import freezing_text
 from graft.report.history import history_csv
 from graft.report.tensorboard import TensorBoardWriter
+from graft.report.words import duration
 from graft.training.records import Plan
 from graft.training.tuning import backend
 from graft.training.tuning.records import Epoch, TuningSummary
@@ -108,12 +109,16 @@ def _watched(folder: str | None) -> Iterator[Callable[[Epoch], None]]:
 
 
 def _nothing_to_gain(work: Work, probed: Probed) -> str:
-    """Why fine-tuning could not be seen to be better; "" where it could, or where it was asked for."""
-    found = probed.result.summary.validation_accuracy
-    if work.resolved.plan.recipe != "auto" or found is None or found.value < 1:
+    """Why fine-tuning could not be seen to be better, or not be done; "" where it could, or where it was asked for."""
+    if work.resolved.plan.recipe != "auto":
         return ""
-    n_photos = len(rows_of(work.intake.manifest, "validation"))
-    return f"left out, for the probe was right on all {n_photos} validation photos"
+    found, budget = probed.result.summary.validation_accuracy, work.tuning.time_budget_seconds
+    if found is not None and found.value == 1:
+        n_photos = len(rows_of(work.intake.manifest, "validation"))
+        return f"left out, for the probe was right on all {n_photos} validation photos"
+    if budget is not None and budget - work.clock.seconds()["total"] < FINISH_SECONDS:
+        return f"left out, for nothing can be trained in what is left of the {duration(budget)}"
+    return ""
 
 
 def _prepare(work: Work, probed: Probed) -> tuple[Work, tuple[Step, ...]] | str:

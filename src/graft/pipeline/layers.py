@@ -10,9 +10,9 @@ from graft.backbones.weights import WeightsFile
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.features.records import Output, Program
-from graft.pipeline.choosing import choose_backbone
+from graft.pipeline.choosing import choose_backbone, side_pixels
 from graft.pipeline.options import FeatureOptions
-from graft.pipeline.planning import precision, side_pixels
+from graft.pipeline.planning import precision
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from graft.data.records import Split
 from graft.features.engines import best_precision
 from graft.features.records import Output, Precision, Program
 from graft.features.table import bytes_needed
-from graft.pipeline.planning import program_of
+from graft.pipeline.planning import RANDOM, program_of
 from graft.pipeline.scoring import Probed, rows_of
 from graft.pipeline.work import Work
 from graft.pipeline.workspace import cap_bytes
@@ -193,6 +193,8 @@ def main_phase(work: Work, probed: Probed, layout: Layout, epochs: int) -> Phase
     return Phase(
         name="upper layers" if first else "head",
         freeze=decided if tuning.freeze.kind == "auto" else tuning.freeze,
+        # What is tracked of random weights says nothing: it must be learned with them.
+        batch_normalization="trained" if work.resolved.plan.backbone_reason == RANDOM else "frozen",
         epochs=epochs,
         optimizer=tuning.optimizer,
         rate=tuning.rate or _rate(tuning.optimizer, probed),

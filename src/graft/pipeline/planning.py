@@ -19,9 +19,9 @@ from graft.evaluation.ranking import Ranking
 from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
 from graft.pipeline.asking import asked_tuning, check_followed
-from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking
+from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking, side_pixels
 from graft.pipeline.options import OWN_RECIPES, TrainOptions
-from graft.pipeline.reference import on_network
+from graft.pipeline.reference import on_network, sized
 from graft.pipeline.run import shortened
 from graft.training.heads.records import Head
 from graft.training.heads.shapes import head_layers, units_of
@@ -47,6 +47,7 @@ def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None =
     """Decide everything that was left open, and say why. With a `given` plan, the result must equal that one."""
     ranking = remembered_ranking(manifest, options.image_size) if options.backbone == "auto" else None
     chosen = _chosen(options, given, ranking)
+    options = sized(options, chosen.record)
     plan = make_plan(options, manifest, chosen, threads=given.threads if given else machine.threads())
     if given:
         check_followed(options, given)
@@ -69,7 +70,7 @@ def _chosen(options: TrainOptions, given: Plan | None, ranking: Ranking | None) 
     followed = given is not None and given.backbone_reason == RANDOM and options.weights is None
     if options.weights == "random" or followed:
         record = find(options.backbone)
-        side = side_pixels(options.image_size, record)
+        side = side_pixels(sized(options, record).image_size, record)
         return Chosen(record, initial_weights(record, side, options.seed, machine.cache_directory()), RANDOM)
     try:
         return choose_backbone(options.backbone, options.weights, given=given, ranking=ranking)
@@ -159,13 +160,6 @@ def program_of(plan: Plan, weights_sha256: str = "") -> Program:
         outputs=tuple(Output(layer=layer) for layer in plan.taps),
         precision=plan.precision,
     )
-
-
-def side_pixels(wanted: int | None, record: BackboneRecord) -> int:
-    """The side photos are brought to: the one asked for, or the backbone's own; too small a one is refused."""
-    if wanted is not None and wanted < record.min_side_pixels:
-        raise BadInput(f"The image size must be at least {record.min_side_pixels} for {record.title}, got {wanted}.")
-    return wanted or record.side_pixels
 
 
 def preprocessing(name: PreprocessingName, record: BackboneRecord) -> Preprocessing:

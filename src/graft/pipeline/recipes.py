@@ -8,17 +8,13 @@ from typing import ClassVar, Final
 import numpy as np
 
 from graft.backbones.catalogue import find as find_backbone
-from graft.backbones.layers import LayerTable, layer_table
-from graft.backbones.records import BackboneRecord
-from graft.core import machine
-from graft.core.errors import BadInput
 from graft.core.records import record
 from graft.pipeline.keras_script import keras_script
 from graft.pipeline.places import SCRIPT, write_file
-from graft.pipeline.planning import side_pixels
+from graft.pipeline.reference import sized_table
 from graft.report.recipes import list_lines, recipe_text, way_text
 from graft.training.recipes.catalogue import catalogue, find, variants, ways
-from graft.training.recipes.counting import SystemFigures, check_size, figures, for_network, wrong_map
+from graft.training.recipes.counting import SystemFigures, figures, for_network
 from graft.training.recipes.records import Recipe, Way
 
 VIEWS: Final = 8  # of each training photo that are stored at most
@@ -106,21 +102,6 @@ def shown(found: RecipeView, *, every: bool = False) -> str:
     return recipe_text(found.recipe, found.figures, found.variants, found.seconds, every=every)
 
 
-def sized_table(recipe: Recipe, network: BackboneRecord, image_size: int | None) -> LayerTable:
-    """The network's layers at the size asked for, or at the recipe's.
-
-    Raises:
-        BadInput: the head's convolution does not fit the map there; the sentence names sizes at which it does.
-    """
-    cache = machine.cache_directory()
-    side = side_pixels(image_size or max(recipe.side_pixels, network.min_side_pixels), network)
-    table = layer_table(network, side, cache)
-    wanted = wrong_map(recipe, table)
-    if wanted is not None:
-        check_size(recipe, table, _fitting_sides(recipe, network, table, wanted))
-    return table
-
-
 def expected_seconds(recipe: Recipe, counted: SystemFigures, *, rate: float) -> float:
     """About how long training takes at `rate` multiply-adds a second, on the published number of photos.
 
@@ -150,21 +131,3 @@ def matrix_rate() -> float:
         np.matmul(left, left)
         best = max(best, SIDE**3 / (time.perf_counter() - start))
     return best
-
-
-def _fitting_sides(recipe: Recipe, network: BackboneRecord, table: LayerTable, wanted: int) -> list[int]:
-    """Sizes at which the network's last map has the side that the head needs: tried, not reckoned."""
-    shape = table.without_top()[-1].shape
-    if len(shape) != 3:
-        return []
-    stride = 2 ** round(np.log2(table.side_pixels / shape[0]))
-    likely = dict.fromkeys((recipe.side_pixels, wanted * stride))
-    found = []
-    for side in likely:
-        if side >= network.min_side_pixels and side != table.side_pixels:
-            try:
-                other = layer_table(network, side, machine.cache_directory())
-            except BadInput:
-                continue  # a network of one size
-            found += [side] if wrong_map(recipe, other) is None else []
-    return found

@@ -3,14 +3,17 @@
 from dataclasses import fields, replace
 from typing import Final
 
+import numpy as np
+
 from graft.backbones.catalogue import candidates
-from graft.backbones.freezing import Freeze, map_levels
-from graft.backbones.layers import layer_table
+from graft.backbones.layers import LayerTable, layer_table
 from graft.backbones.records import BackboneRecord
 from graft.core import machine
 from graft.core.errors import BadInput
+from graft.pipeline.choosing import side_pixels
 from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
 from graft.training.recipes.catalogue import find
+from graft.training.recipes.counting import check_size, for_network, wrong_map
 from graft.training.recipes.records import Recipe
 from graft.training.tuning.records import Backend, Phase, Tuning
 
@@ -19,7 +22,7 @@ OPEN: Final = frozenset({"epochs", "batch", "views", "train_precision", "store",
 
 
 def with_recipe(options: TrainOptions) -> TrainOptions:
-    """The options with what a named recipe says of network, size and preprocessing, where the user said nothing.
+    """The options with what a named recipe says of network and preprocessing, where the user said nothing.
 
     With another backbone than its own, that backbone's own preprocessing applies. Raises `BadInput`: not_found for the
     recipe's name, and for words that would make it another recipe.
@@ -35,7 +38,6 @@ def with_recipe(options: TrainOptions) -> TrainOptions:
         recipe=recipe.name,
         backbone=recipe.backbone if own else options.backbone,
         weights=options.weights or ("random" if recipe.weights == "random" else None),
-        image_size=options.image_size or recipe.side_pixels,
         preprocessing=fixed,
     )
 
@@ -59,14 +61,32 @@ def recipe_tuning(options: TrainOptions, backend: Backend) -> Tuning:
     )
 
 
-def on_network(tuning: Tuning, recipe: Recipe, record: BackboneRecord, side_pixels: int) -> Tuning:
-    """The training on another network than the recipe's: where it names a layer, the uppermost feature-map level."""
-    if record.name == recipe.backbone or not any(phase.freeze.kind == "until" for phase in tuning.phases):
-        return tuning
-    levels = map_levels(layer_table(record, side_pixels, machine.cache_directory()).without_top())
-    upper = Freeze(kind="level", count=max(levels) - 1)
-    phases = (replace(each, freeze=upper) if each.freeze.kind == "until" else each for each in tuning.phases)
-    return replace(tuning, phases=tuple(phases))
+def sized(options: TrainOptions, record: BackboneRecord) -> TrainOptions:
+    """The options with the size of a named recipe, or the least that the network can have, where none was asked for."""
+    if options.recipe in OWN_RECIPES or options.image_size is not None:
+        return options
+    return replace(options, image_size=max(find(options.recipe).side_pixels, record.min_side_pixels))
+
+
+def on_network(tuning: Tuning, recipe: Recipe, record: BackboneRecord, image_size: int) -> Tuning:
+    """The training on a network that may be another than the recipe's; raises as `sized_table`."""
+    there = for_network(recipe, sized_table(recipe, record, image_size))
+    pairs = zip(tuning.phases, there.phases, strict=True)
+    return replace(tuning, phases=tuple(replace(phase, freeze=other.freeze) for phase, other in pairs))
+
+
+def sized_table(recipe: Recipe, network: BackboneRecord, image_size: int | None) -> LayerTable:
+    """The network's layers at the size asked for, or at the recipe's.
+
+    Raises:
+        BadInput: the head's convolution does not fit the map there; the sentence names sizes at which it does.
+    """
+    side = side_pixels(image_size or max(recipe.side_pixels, network.min_side_pixels), network)
+    table = layer_table(network, side, machine.cache_directory())
+    wanted = wrong_map(recipe, table)
+    if wanted is not None:
+        check_size(recipe, table, _fitting_sides(recipe, network, table, wanted))
+    return table
 
 
 def _phases(recipe: Recipe, epochs: int | tuple[int, ...] | None) -> tuple[Phase, ...]:
@@ -93,3 +113,21 @@ def _check_open(options: TrainOptions, recipe: Recipe) -> None:
             f"{', '.join('--' + name.replace('_', '-') for name in said)}.",
             hint="Use --recipe finetune to choose these yourself; graft recipes show tells what the recipe does.",
         )
+
+
+def _fitting_sides(recipe: Recipe, network: BackboneRecord, table: LayerTable, wanted: int) -> list[int]:
+    """Sizes at which the network's last map has the side that the head needs: tried, not reckoned."""
+    shape = table.without_top()[-1].shape
+    if len(shape) != 3:
+        return []
+    stride = 2 ** round(np.log2(table.side_pixels / shape[0]))
+    likely = dict.fromkeys((recipe.side_pixels, wanted * stride))
+    found = []
+    for side in likely:
+        if side >= network.min_side_pixels and side != table.side_pixels:
+            try:
+                other = layer_table(network, side, machine.cache_directory())
+            except BadInput:
+                continue  # a network of one size
+            found += [side] if wrong_map(recipe, other) is None else []
+    return found

@@ -40,7 +40,7 @@ LEAST_STEPS: Final = 300  # in all: a few photos are seen more often
 MOST_STRETCH: Final = 3
 # (epochs, views) under a time budget, from the most to the least that is worth its time
 LADDER: Final = ((16, 8), (12, 8), (10, 6), (8, 4), (6, 3))
-FINISH_SECONDS: Final = 20.0  # to compile, measure and write the classifier
+FINISH_SECONDS: Final = 8.0  # to compile, measure and write the classifier: 2 to 5 for the small networks
 MARGIN: Final = 1.15  # estimates are of a quiet moment
 TIMED_PHOTOS: Final = 16
 
@@ -155,7 +155,8 @@ def _within(work: Work, probed: Probed, budget: float) -> tuple[Step, ...] | str
         told = f"{duration(max(0.0, left))} of the {duration(budget)} are left"
         if seconds <= left:
             work.progress.say(f"Fine-tuning will take about {duration(seconds)}; {told}.")
-            return _because(steps, f"as the budget of {duration(budget)} allows")
+            larger = f"batches of {batch} photos, " if batch > usual else ""
+            return _because(steps, f"{larger}as the budget of {duration(budget)} allows")
     if work.resolved.plan.recipe == "auto":
         return f"left out, for it would take about {duration(seconds)}, and {told}"
     work.progress.say(f"Mind: fine-tuning will take about {duration(seconds)}, but {told}.")

@@ -8,6 +8,7 @@ import numpy as np
 
 from graft.core import machine
 from graft.core.errors import BadInput
+from graft.core.files import make_directory
 from graft.core.locks import Lock
 from graft.core.progress import Progress
 from graft.data.depth import depth_note
@@ -62,6 +63,7 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
     clock = Clock()
     if options.tensorboard is not None:
         require_tensorboard()
+        make_directory(Path(options.tensorboard))  # now, rather than when the first epoch is to be written
     if options.plots is not None:
         check_folder(Path(options.plots))
     given = read_plan(Path(options.config)) if options.config else None

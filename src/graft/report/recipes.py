@@ -2,13 +2,15 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import groupby, zip_longest
 from typing import Final
 
 from graft.backbones.catalogue import find
 from graft.data.augmentation.wording import describe
 from graft.report.columns import columns
 from graft.report.text import typed
-from graft.report.words import count, counted, duration, percent, shortened, span
+from graft.report.words import count, counted, duration, percent, rough_duration, shortened, span
+from graft.training.heads.records import Head
 from graft.training.heads.words import say
 from graft.training.recipes.catalogue import catalogue
 from graft.training.recipes.counting import PhaseFigures, SystemFigures, SystemLayer
@@ -50,7 +52,7 @@ def recipe_text(
         *_plan(recipe, figures),
         *_wrapped(
             "here",
-            f"about {duration(seconds)} for all epochs, from the published number of photos and the speed of a matrix "
+            f"{rough_duration(seconds)} for all epochs, from the published number of photos and the speed of a matrix "
             "product on this machine; what is frozen is computed once for each view",
         ),
     ]
@@ -58,11 +60,15 @@ def recipe_text(
 
 
 def list_lines(recipes: Sequence[Recipe], ways: Sequence[Way]) -> list[str]:
-    """One line a recipe and a way to reuse a network, each with the best result published and measured."""
-    rows: list[Row] = [("name", "network", "published", "measured")]
-    rows += [(each.name, each.backbone, _best(each.published), _best_measured(each.measured)) for each in recipes]
+    """Each recipe with what it is and the best result published and measured, its variants below its name; the ways."""
+    rows: list[Row] = []
+    for plain, group in groupby(recipes, key=lambda each: each.name.partition("@")[0]):
+        first, *variants = group
+        names = [plain, *(f"  @{each.name.partition('@')[2]}" for each in variants)]
+        told = [first.title, f"published {best_published(first)}", f"measured {best_measured(first)}"]
+        rows += zip_longest(names, told, fillvalue="")
     lines = columns(rows)
-    lines += ["", "ways to reuse a network, each a command:"]
+    lines += ["", "Ways to reuse a pretrained network, each a command:"]
     lines += [f"  {line}" for line in columns([(way.name, way.command) for way in ways])]
     return [typed(line) for line in lines]
 
@@ -70,9 +76,19 @@ def list_lines(recipes: Sequence[Recipe], ways: Sequence[Way]) -> list[str]:
 def way_text(way: Way) -> str:
     """All that `graft recipes show` says of a way to reuse a network."""
     lines = [f"{way.name}: {way.title}", "", *_wrapped("what", way.summary), *_wrapped("teaches", way.lesson)]
+    lines += _wrapped("published", way.published) if way.published else []
     lines += _wrapped("command", way.command)
     lines += _wrapped("example", f"graft recipes show {way.recipe}") if way.recipe else []
     return "\n".join(typed(line) for line in lines)
+
+
+def measured_lines(recipe: Recipe) -> list[str]:
+    """What was measured, a sentence each; the last says where the recipe's own network on its own data was not."""
+    own = catalogue()[recipe.name]
+    lines = [measured_text(each) for each in recipe.measured]
+    if any(each.backbone == own.backbone and each.data == own.data for each in recipe.measured):
+        return lines
+    return [*lines, f"{NOT_REPRODUCED} with {find(own.backbone).title} on {own.data}" if lines else NOT_REPRODUCED]
 
 
 def layer_lines(figures: SystemFigures, *, every: bool = False) -> list[str]:
@@ -95,22 +111,24 @@ def _facts(recipe: Recipe, figures: SystemFigures, variants: Sequence[str]) -> I
     there = "" if own == recipe.backbone else f", with {find(own).title}"
     for each in recipe.published:
         yield from _wrapped("published", published_text(each) + there)
+    for line in measured_lines(recipe):
+        yield from _wrapped("measured", line)
     for measured in recipe.measured:
-        yield from _wrapped("measured", _measurement(measured))
-    if not recipe.measured:
-        yield from _wrapped("measured", NOT_REPRODUCED)
+        yield from _wrapped("command", measured.command)
     yield from _wrapped("data", f"{recipe.data}: {train:,} training, {validation:,} validation, {test:,} test photos")
     size = f"at {figures.side_pixels} px, {PREPROCESSING[recipe.preprocessing]}"
     yield from _wrapped("network", f"{backbone.title} with {weights}, {size}")
     units = figures.layers[-1].shape[0]
     last = "1 sigmoid unit" if units == 1 else f"{units} softmax units"
-    yield from _wrapped("head", f"{say(recipe.head) + ', then ' if recipe.head.layers else ''}{last}")
+    below = say(Head(layers=recipe.head.layers)).replace(",", ", ")
+    yield from _wrapped("head", f"{below}, then {last}" if below else last)
     changed = "none" if recipe.augmentation.changes_nothing else f"{augmentation}; {augments}"
     yield from _wrapped("augmentation", changed)
     for note in recipe.ours:
         yield from _wrapped("note", note)
     if variants:
-        yield from _wrapped("variants", ", ".join(f"@{each}" for each in ("published", *variants)))
+        plain = recipe.name.partition("@")[0]
+        yield from _wrapped("variants", ", ".join((plain, *(f"{plain}@{each}" for each in variants))))
 
 
 def _plan(recipe: Recipe, figures: SystemFigures) -> Iterator[str]:
@@ -124,8 +142,14 @@ def _plan(recipe: Recipe, figures: SystemFigures) -> Iterator[str]:
 
 def _rate(phase: Phase) -> str:
     if phase.decay == "inverse_time":
-        return f"{phase.rate:g} / (1 + {phase.decay_rate:g} * step)"
-    return f"{phase.rate:g}" + (" falling" if phase.decay == "cosine" else "")
+        return f"{_small(phase.rate)} / (1 + {_small(phase.decay_rate)} * step)"
+    return _small(phase.rate) + (" falling" if phase.decay == "cosine" else "")
+
+
+def _small(number: float) -> str:
+    """A learning rate as lectures write it: `1e-4`, `2e-5`, `0.01`."""
+    digits, _, exponent = f"{number:e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}" if number < 1e-2 else f"{number:g}"
 
 
 def _epochs(recipe: Recipe, phase: Phase) -> str:
@@ -185,33 +209,55 @@ def _share(run: Sequence[SystemLayer]) -> str:
 
 
 def published_text(each: Published) -> str:
-    """A published result: `97.0 % test, after both phases`."""
-    accuracy = percent(each.low) if each.low == each.high else span(each.low, each.high)
+    """A published result with the digits that were published: `97 % test, after both phases`."""
+    accuracy = f"{_stated(each.low)} %" if each.low == each.high else f"{_stated(each.low)} to {_stated(each.high)} %"
     return f"{accuracy} {each.split}" + (f", {each.when}" if each.when else "")
 
 
-def _measurement(each: Measured) -> str:
+def measured_text(each: Measured) -> str:
+    """A measured result: on what, how good, how long, and what `graft train` reaches without being told a recipe."""
     scores = [
-        f"{percent(share)} {split}" for split, share in (("validation", each.validation), ("test", each.test)) if share
+        f"{percent(share)} {split}"
+        for split, share in (("validation", each.validation), ("test", each.test))
+        if share is not None
     ]
     interval = f" ({span(*each.interval)})" if each.interval else ""
-    auto = f"; graft train alone {percent(each.auto_test)}" if each.auto_test else ""
-    where = f"with {each.backbone} at {each.side_pixels} px on {each.data}, {each.epochs} epochs"
-    return f"{', '.join(scores)}{interval} {where}, {duration(each.seconds)}{auto}: {each.command}"
+    text = f"{', '.join(scores)}{interval}, with {each.backbone} at {each.side_pixels} px on {each.data}"
+    text += f", {each.epochs} epochs in {duration(each.seconds)}"
+    if each.auto_test is not None:
+        text += f"; graft train by itself: {percent(each.auto_test)} test"
+        text += f" in {duration(each.auto_seconds)}" if each.auto_seconds is not None else ""
+    return text
 
 
-def _best(results: Sequence[Published]) -> str:
-    best = max(results, key=lambda each: (each.split == "test", each.high), default=None)
-    return f"{percent(best.high)} {best.split}" if best else ""
+def best_published(recipe: Recipe) -> str:
+    """The best published result in a few words, of the test photos where there is one: `97 % test`."""
+    best = max(recipe.published, key=lambda each: (each.split == "test", each.high), default=None)
+    return f"{_stated(best.high)} % {best.split}" if best else "nothing"
 
 
-def _best_measured(results: Sequence[Measured]) -> str:
-    found = [(each.test or each.validation or 0.0, each) for each in results]
-    best, each = max(found, key=lambda pair: pair[0], default=(0.0, None))
-    return f"{percent(best)} ({each.backbone})" if each else NOT_REPRODUCED
+def best_measured(recipe: Recipe) -> str:
+    """The best measured result in a few words, with the network where it is not the recipe's; or `not reproduced`."""
+    best = max(recipe.measured, key=lambda each: (each.test is not None, each.test or each.validation or 0), default=None)
+    if best is None:
+        return NOT_REPRODUCED
+    score = f"{percent(best.test)} test" if best.test is not None else f"{percent(best.validation or 0.0)} validation"
+    own = catalogue()[recipe.name].backbone
+    return score if best.backbone == own else f"{score} with {best.backbone}"
+
+
+def _stated(share: float) -> str:
+    """A share as a percentage with no more digits than it has: `97`, `88.96`."""
+    return f"{100 * share:.4g}"
 
 
 def _wrapped(label: str, text: str) -> list[str]:
     """A label and a text beside it, in lines of 80 columns."""
     indent = " " * (LABEL_COLUMNS + 2)
-    return textwrap.wrap(text, COLUMNS, initial_indent=f"{label:<{LABEL_COLUMNS}}  ", subsequent_indent=indent)
+    return textwrap.wrap(
+        text,
+        COLUMNS,
+        initial_indent=f"{label:<{LABEL_COLUMNS}}  ",
+        subsequent_indent=indent,
+        break_on_hyphens=False,  # names of recipes, layers and options are typed whole
+    )

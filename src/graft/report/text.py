@@ -111,7 +111,8 @@ def _tuning_rows(data: ReportData) -> list[tuple[str, str]]:
     """What fine-tuning brought and how it went, in two lines."""
     if data.tuning is None:
         return []
-    return [("Fine-tuning" if not place else "", line) for place, line in enumerate(tuning.lines(data))]
+    name = "Fine-tuning" if data.recipe in tuning.OWN_RECIPES else "Recipe"
+    return [(name if not place else "", line) for place, line in enumerate(tuning.lines(data))]
 
 
 def _caution_rows(data: ReportData) -> list[tuple[str, str]]:

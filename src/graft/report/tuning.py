@@ -10,6 +10,7 @@ from graft.training.tuning.records import Schedule, TuningSummary
 
 KEPT: Final = {"finetune": "The fine-tuned network was kept.", "probe": "The linear probe was kept."}
 OWN_RECIPES: Final = ("auto", "finetune", "probe", "")
+BACKENDS: Final = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 BATCH_NORMALIZATION: Final = "BatchNormalization stays as it was in every layer"
 
 
@@ -88,20 +89,25 @@ def course(data: ReportData) -> str:
 
 
 def lines(data: ReportData) -> tuple[str, ...]:
-    """What was kept with the two figures it follows from, and the course of training: at most two short lines."""
+    """What was kept with the two figures it follows from, the phases and the course of training: two or three lines."""
     summary = data.tuning
     if summary is None:
         return ()
     if not summary.epochs:
         return (f"{summary.reason}; the linear probe was kept",)
-    told = "kept" if summary.kept == "finetune" else "not kept"
+    told = "not kept"
+    if summary.kept == "finetune":
+        told = "kept" if data.recipe == "auto" else "kept, as asked"
     comparison = summary.comparison
     if comparison:
         both = f"{words.percent(comparison.accuracy_second)}, probe {words.percent(comparison.accuracy_first)}"
         sure = "may be chance" if comparison.verdict == "no difference shown" else comparison.verdict
         photos = words.counted(comparison.n, "validation photo")
         told += f": {both} on {photos}: {sure} ({p_words(comparison.p_value)})"
-    return (told, course(data))
+    if data.recipe not in OWN_RECIPES:
+        told = f"{data.recipe} {told}"
+    after = ", ".join(f"{phase.name} {words.percent(phase.accuracy.value)}" for phase in summary.phases)
+    return (told, *((f"right after each phase: {after}",) if after else ()), course(data))
 
 
 def what_trained(schedule: Schedule) -> str:
@@ -153,9 +159,14 @@ def _phase_facts(data: ReportData, schedule: Schedule) -> list[tuple[str, str]]:
         ("Frozen", f"{frozen} weights{still}"),
         ("Computed once", what_stored(schedule)),
         ("Views", what_views(data, schedule)),
-        ("Batches", f"{words.counted(schedule.batch_images, 'photo')}, computed in {schedule.precision}"),
+        ("Batches", f"{words.counted(schedule.batch_images, 'photo')}, computed in {schedule.precision}{_with(data)}"),
         ("Planned", schedule.reason),
     ]
+
+
+def _with(data: ReportData) -> str:
+    """The library that trained."""
+    return f" with {BACKENDS[data.asked.backend]}" if data.asked else ""
 
 
 def phases(data: ReportData) -> list[PhaseRow]:
@@ -163,11 +174,16 @@ def phases(data: ReportData) -> list[PhaseRow]:
     if data.tuning is None:
         return []
     planned = {schedule.phase.name: schedule for schedule in data.schedules}
+    scored = {phase.name: phase.accuracy for phase in data.tuning.phases}
     rows = []
     for part in curves.stretches(data.tuning.epochs):
         first, last = part.epochs[0].number, part.epochs[-1].number
         told = f"epoch {first}" if first == last else f"epochs {first} to {last}"
-        rows.append(PhaseRow(part.place, part.name, told, _phase_words(planned.get(part.name))))
+        what = _phase_words(planned.get(part.name))
+        if part.name in scored:
+            right = words.percent(scored[part.name].value)
+            what += f"; then right on {right} of the {data.evaluation.split} photos"
+        rows.append(PhaseRow(part.place, part.name, told, what))
     return rows
 
 

@@ -126,6 +126,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
 
 
+def rough_duration(seconds: float) -> str:
+    """An estimate of a duration as "under a minute", "about 12 min", "about 9 h" or "about 3 days"."""
+    minutes, hours = seconds / 60, seconds / 3600
+    if minutes < 1:
+        return "under a minute"
+    if hours < 2:
+        return f"about {round(minutes) if minutes < 10 else 5 * round(minutes / 5)} min"
+    return f"about {round(hours)} h" if hours < 48 else f"about {round(hours / 24)} days"
+
+
 def date(text: str) -> str:
     """An ISO 8601 time as "22 November 2026, 10:17 UTC"; what is none is shown as given."""
     try:

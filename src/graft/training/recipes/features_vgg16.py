@@ -53,7 +53,7 @@ FEATURES_VGG16: Final = Recipe(
 CORRECTED: Final = replace(
     FEATURES_VGG16,
     name="features-vgg16@corrected",
-    summary="The same with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
+    summary="As features-vgg16, with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
 )

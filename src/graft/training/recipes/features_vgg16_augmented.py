@@ -58,7 +58,7 @@ FEATURES_VGG16_AUGMENTED: Final = Recipe(
 CORRECTED: Final = replace(
     FEATURES_VGG16_AUGMENTED,
     name="features-vgg16-augmented@corrected",
-    summary="The same with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
+    summary="As features-vgg16-augmented, with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
 )
@@ -66,7 +66,8 @@ CORRECTED: Final = replace(
 SHORT: Final = replace(
     FEATURES_VGG16_AUGMENTED,
     name="features-vgg16-augmented@short",
-    summary="A second tutorial's variant: RMSprop at its default rate, 10 epochs of 50 steps.",
+    summary="As features-vgg16-augmented, as a second tutorial has it: RMSprop at its default rate, 10 epochs of 50 "
+    "steps.",
     photos=(2500, 1000, 1000),
     phases=(replace(FEATURES_VGG16_AUGMENTED.phases[0], epochs=10, steps_per_epoch=50, rate=1e-3),),
     published=(Published(split="validation", low=0.90, high=0.90, when="about; of which photos is not said"),),

@@ -67,7 +67,7 @@ FINETUNE_VGG16_BLOCK5: Final = Recipe(
 CORRECTED: Final = replace(
     FINETUNE_VGG16_BLOCK5,
     name="finetune-vgg16-block5@corrected",
-    summary="The same with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
+    summary="As finetune-vgg16-block5, with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
 )

@@ -80,4 +80,5 @@ class Way:
     summary: str
     lesson: str
     command: str
+    published: str = ""  # the lecture's example, where there is one
     recipe: str = ""  # the reference recipe that shows it; "": none is needed

@@ -57,7 +57,7 @@ SANTA_VGG19: Final = Recipe(
 CORRECTED: Final = replace(
     SANTA_VGG19,
     name="santa-vgg19@corrected",
-    summary="The same with VGG19's own preprocessing: BGR, the means of ImageNet taken off.",
+    summary="As santa-vgg19, with VGG19's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
 )
@@ -65,7 +65,8 @@ CORRECTED: Final = replace(
 INTENDED: Final = replace(
     SANTA_VGG19,
     name="santa-vgg19@intended",
-    summary="The same with VGG19's block 5 trained too, as the author meant it.",
+    title="Santa or not, VGG19's block 5 trained",
+    summary="As santa-vgg19, with VGG19's block 5 trained too, as the author meant it.",
     phases=(replace(SANTA_VGG19.phases[0], name="block 5", freeze=Freeze(kind="until", layer="block5_conv1")),),
     trainable_parameters=(9_709_833,),
     published=(),

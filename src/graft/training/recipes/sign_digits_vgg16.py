@@ -57,7 +57,7 @@ SIGN_DIGITS_VGG16: Final = Recipe(
 CORRECTED: Final = replace(
     SIGN_DIGITS_VGG16,
     name="sign-digits-vgg16@corrected",
-    summary="The same with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
+    summary="As sign-digits-vgg16, with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
 )

@@ -3,9 +3,8 @@
 As it is: the whole network names what is on a photo, one of ImageNet's 1,000 classes. As a feature extractor of its
 own: one vector or map a photo, written to a file. As a frozen part of a new network. As the start of training.
 
-Published for the first way: a photo of a black bear is American_black_bear 0.60, brown_bear 0.15, sloth_bear 0.10,
-giant_panda 0.007, lesser_panda 0.005. With a foreign preprocessing the same photo becomes a brown bear: preprocessing
-belongs to the network's record and is never left to the user.
+In the first way a foreign preprocessing makes another animal of the published photo: preprocessing belongs to the
+network's record and is never left to the user.
 """
 
 from typing import Final
@@ -19,6 +18,8 @@ WAYS: Final = (
         summary="A whole pretrained network names photos: the five likeliest of ImageNet's 1,000 classes.",
         lesson="A pretrained network answers at once, but only in its own classes and with its own preprocessing.",
         command="graft classify IMAGES --backbone vgg16",
+        published="a photo of a black bear: American_black_bear 0.60, brown_bear 0.15, sloth_bear 0.10, giant_panda "
+        "0.007, lesser_panda 0.005; with a foreign preprocessing it becomes a brown bear",
     ),
     Way(
         name="feature-extractor",
