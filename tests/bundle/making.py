@@ -1,5 +1,6 @@
 """Tiny bundles for tests: a network of twenty numbers that the catalogue does not know, and an engine for it."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,8 +25,9 @@ from graft.core.tensors import read_tensors, tensors_sha256, write_tensors
 from graft.data.images import encode_png
 from graft.data.records import ImageRules
 from graft.features.preprocessing import network_input
-from graft.features.records import Output, Program
-from graft.training.records import Classifier
+from graft.features.records import Output, Pooling, Program
+from graft.training.heads.records import Activation
+from graft.training.records import Classifier, Hidden
 
 TINY = BackboneRecord(
     name="tiny",
@@ -74,12 +76,15 @@ class TinyEngine:
             assert 1 <= len(pixels) <= self.program.batch_images
             self.calls.append(len(pixels))
             values = network_input(pixels, self.program.preprocessing) * self.factor
+            quarters = values.reshape(len(values), 2, SIDE // 2, 2, SIDE // 2, 3).mean(axis=(2, 4))
             taps = {
-                "low": values.mean(axis=(1, 2))[:, :2],
-                "middle": values[:, : SIDE // 2].mean(axis=(1, 2)),
-                "high": values.mean(axis=(1, 2)),
+                "low:avg": values.mean(axis=(1, 2))[:, :2],
+                "middle:avg": values[:, : SIDE // 2].mean(axis=(1, 2)),
+                "high:avg": quarters.mean(axis=(1, 2)),
+                "high:max": quarters.max(axis=(1, 2)),
+                "high:none": quarters,
             }
-            yield rows, {output.name: taps[output.layer].astype(np.float32) for output in self.program.outputs}
+            yield rows, {output.name: taps[output.name].astype(np.float32) for output in self.program.outputs}
 
     def close(self) -> None:
         self.closed = True
@@ -100,6 +105,7 @@ def install_tiny(patch: Callable[[Any, str, Any], None]) -> None:
     """Let the catalogue know the tiny network, and run it by `TinyEngine`."""
     extended = {**catalogue(), TINY.name: TINY}
     patch(graft.bundle.checks, "catalogue", lambda: extended)
+    patch(graft.bundle.bundle, "catalogue", lambda: extended)
     patch(graft.bundle.bundle, "open_engine", open_tiny)
     patch(graft.bundle.golden, "open_engine", open_tiny)
 
@@ -142,6 +148,31 @@ def colour_classifier() -> Classifier:
         kernel=kernel,
         bias=np.zeros(3, np.float32),
         temperature=1.0,
+    )
+
+
+def layered_classifier(pooling: Pooling = "none", units: tuple[int, ...] = (5, 4)) -> Classifier:
+    """Hidden layers on the last layer's map of 2 x 2, or with another pooling on its averages or maxima."""
+    draw = stream(0, "layered", pooling)
+    widths = (12 if pooling == "none" else 3, *units, 3)
+    kernels = [
+        draw.normal(0, 1 / np.sqrt(below), (below, above)).astype(np.float32)
+        for below, above in itertools.pairwise(widths)
+    ]
+    biases = [draw.normal(0, 0.1, above).astype(np.float32) for above in widths[1:]]
+    activations: tuple[Activation, ...] = ("relu", "linear")
+    return Classifier(
+        taps=("high",),
+        mean=np.zeros(widths[0], np.float32),
+        scale=np.ones(widths[0], np.float32),
+        kernel=kernels[-1],
+        bias=biases[-1],
+        temperature=1.5,
+        pooling=pooling,
+        hidden=tuple(
+            Hidden(kernel, bias, activations[number % 2])
+            for number, (kernel, bias) in enumerate(zip(kernels[:-1], biases[:-1], strict=True))
+        ),
     )
 
 

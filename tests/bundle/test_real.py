@@ -25,8 +25,8 @@ from graft.data.images import encode_png
 from graft.data.records import ImageRules
 from graft.features.engines import open_engine, run_pixels
 from graft.features.records import Output, Program
-from graft.training.linear import features_matrix
-from graft.training.records import Classifier
+from graft.training.linear import classify, features_matrix
+from graft.training.records import Classifier, Hidden
 from tests.bundle.making import BLUE, COLOURS, GREEN, PROVENANCE, RED, contents, rewrite, solid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,6 +144,47 @@ def test_saving_again_gives_the_same_bytes(made: Made, tmp_path: Path) -> None:
     pixels, _ = coloured(96, 12)
     save(tmp_path / "again.graft", made.program, made.weights, made.classifier, COLOURS, pixels[::6])
     assert (tmp_path / "again.graft").read_bytes() == made.path.read_bytes()
+
+
+@pytest.mark.slow
+def test_hidden_layers_on_the_whole_map(tmp_path: Path) -> None:
+    """Two hidden layers on the map of 3 x 3 x 512, as the engine that predicts gives it."""
+    record, weights, cache = find("sprout"), builtin("sprout", machine.cache_directory()), machine.cache_directory()
+    program = Program(
+        backbone=record.name,
+        weights_sha256=weights.sha256,
+        side_pixels=48,
+        preprocessing=record.preprocessing,
+        outputs=(Output(layer=record.last, pooling="none"),),
+    )
+    pixels, _ = coloured(48, 3)
+    with open_engine(program, weights, threads=2, cache=cache) as engine:
+        values = run_pixels(engine, pixels)
+    width = 3 * 3 * 512
+    assert values[f"{record.last}:none"].shape == (9, 3, 3, 512)
+    draw = stream(0, "real layers")
+    head = Classifier(
+        taps=(record.last,),
+        mean=np.zeros(width, np.float32),
+        scale=np.ones(width, np.float32),
+        kernel=draw.normal(0, 0.3, (6, 3)).astype(np.float32),
+        bias=np.zeros(3, np.float32),
+        temperature=1.0,
+        pooling="none",
+        hidden=(
+            Hidden(draw.normal(0, 0.02, (width, 16)).astype(np.float32), np.zeros(16, np.float32), "relu"),
+            Hidden(draw.normal(0, 0.2, (16, 6)).astype(np.float32), np.ones(6, np.float32), "linear"),
+        ),
+    )
+    paths = [tmp_path / "first.graft", tmp_path / "second.graft"]
+    for path in paths:
+        save(path, program, weights, head, COLOURS, pixels[::4])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    with Bundle.load(paths[0], threads=2, precision="float32") as bundle:  # with the golden check
+        assert bundle.manifest.head.positions == (3, 3)
+        # One photo at a time takes another path through the engine; what is read is rounded to bfloat16 then.
+        np.testing.assert_allclose(bundle.predict_pixels(pixels), classify(head, values), atol=5e-3)
+        assert np.ptp(bundle.predict_pixels(pixels), axis=0).max() > 0.05
 
 
 def test_answers_do_not_depend_on_the_batch(made: Made) -> None:

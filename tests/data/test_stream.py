@@ -154,3 +154,38 @@ def test_views_of_photos_that_measure_are_never_made(root: Path, manifest: Manif
         list(flow)
     assert caught.value.code == "split_leak"
     assert len(list(stream.stream_views(reader(root), [(photo, (0, 0))], batch_images=1, workers=1))) == 2
+
+
+class TestJudgedAugmented:
+    """Some published systems augment the photos that measure too: allowed where it is said, and only there."""
+
+    @pytest.mark.parametrize("split", ["validation", "test", "train"])
+    def test_where_it_is_said_every_photo_has_the_views_of_a_training_photo(
+        self, root: Path, manifest: Manifest, split: str
+    ) -> None:
+        allowing = replace(reader(root), judged_augmented=True)
+        photo = replace(manifest.photos[0], split=split)
+        found = allowing.views(photo, (0, 1, 2))
+        expected = reader(root).views(replace(photo, split="train"), (0, 1, 2))
+        for view in range(3):
+            np.testing.assert_array_equal(found[view], expected[view])
+        assert not np.array_equal(found[0], found[1])
+
+    def test_it_is_not_the_default(self, root: Path) -> None:
+        assert reader(root).judged_augmented is False
+
+    @pytest.mark.parametrize("view", [1, 2, 1000])
+    def test_otherwise_each_is_refused_when_it_is_made(self, root: Path, manifest: Manifest, view: int) -> None:
+        photo = replace(manifest.photos[0], split="test")
+        pixels = reader(root).pixels(photo)
+        assert reader(root).view(photo, pixels, 0) is pixels
+        with pytest.raises(IntegrityProblem) as caught:
+            reader(root).view(photo, pixels, view)
+        assert caught.value.code == "split_leak"
+
+    def test_sabotage_without_the_guard_nothing_refuses(
+        self, root: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(stream, "require_training", lambda photos: None)
+        photo = replace(manifest.photos[0], split="test")
+        assert len(reader(root).views(photo, (0, 1))) == 2

@@ -187,6 +187,34 @@ def test_sabotage_what_makes_views_refuses_them_too(source_of, photos, monkeypat
     assert caught.value.code == "split_leak"
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_judged_augmented_photos_that_measure_are_seen_as_view_1(source_of, photos, tmp_path, split, kept):
+    """And never otherwise: the photo itself is none of the views, and there is no second one."""
+    judged = tuple(replace(photo, split=split) for photo in photos)
+    source = source_of(judged, judged_augmented=True, scratch=tmp_path / "scratch" if kept else None)
+    assert source.n_views == 1
+    (batch,) = source.read(np.arange(6), np.zeros(6, int))
+    for row, photo in enumerate(photos):
+        assert np.array_equal(batch[row], by_hand(tmp_path / "photos", photo, 1))
+        assert not np.array_equal(batch[row], by_hand(tmp_path / "photos", photo, 0))
+    with pytest.raises(BadInput, match="'views' 0 to 0"):
+        source.read(rows(0), rows(1))
+
+
+def test_training_photos_among_judged_augmented_ones_begin_at_view_1_too(source_of, photos, tmp_path):
+    source = source_of(photos, judged_augmented=True)
+    assert source.n_views is None
+    (batch,) = source.read(rows(2, 2, 2), rows(0, 1, 5))
+    for row, view in enumerate((1, 2, 6)):
+        assert np.array_equal(batch[row], by_hand(tmp_path / "photos", photos[2], view))
+
+
+def test_sabotage_not_told_so_the_source_gives_the_photo_itself(source_of, photos, tmp_path):
+    source = source_of((replace(photos[0], split="test"),))
+    assert np.array_equal(source.read(rows(0), rows(0))[0][0], by_hand(tmp_path / "photos", photos[0], 0))
+
+
 def test_a_photo_that_changed_is_named_and_the_others_can_still_be_read(source_of, photos, tmp_path):
     source = source_of(photos)
     (tmp_path / "photos" / photos[1].path).write_bytes(b"another")

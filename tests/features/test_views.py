@@ -187,6 +187,27 @@ def test_sabotage_without_the_first_check_no_view_is_made_either(scene, monkeypa
         scene.views((replace(scene.photos[0], split="test"),), views=2)
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_where_all_are_judged_augmented_photos_that_measure_have_views_too(scene, split):
+    """The same ones, under the same names in the store, as if they were training photos."""
+    expected = scene.views(views=2)
+    photos = tuple(replace(photo, split=split) for photo in scene.photos)
+    with pytest.raises(IntegrityProblem) as caught:
+        scene.views(photos, views=2, judged_augmented=False)
+    assert caught.value.code == "split_leak"
+    found = scene.views(photos, views=2, judged_augmented=True)
+    assert same(found, expected) and found.computed == 0
+    values = found.values["s1_out:avg"]
+    assert not np.array_equal(values[0], values[1])
+
+
+def test_judged_augmented_views_are_computed_where_the_store_has_none(scene, tmp_path):
+    """So the readers of the stream were told too."""
+    photos = tuple(replace(photo, split="test") for photo in scene.photos)
+    found = scene.views(photos, views=2, judged_augmented=True, store=Store(tmp_path / "other", cap_bytes=1 << 30))
+    assert found.computed == 2 * COUNT and same(found, scene.views(views=2))
+
+
 def test_no_photos_are_refused(scene):
     with pytest.raises(BadInput) as caught:
         scene.views(())

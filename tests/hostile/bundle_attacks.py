@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graft.core.hashing import sha256_bytes
-from tests.bundle.making import contents, rewrite
+from tests.bundle.making import contents, layered_classifier, rewrite
 
 Manifest = dict[str, Any]
 Tensors = dict[str, np.ndarray]
@@ -352,3 +352,88 @@ tensors("photo_of_two_megabytes", lambda t: t.update({"golden/photo": np.zeros(2
 tensors("photo_missing", lambda t: t.pop("golden/photo"))
 tensors("examples_of_floats", lambda t: t.update({"golden/pixels": t["golden/pixels"].astype(np.float32)}))
 tensors("examples_that_are_no_probabilities", lambda t: t.update({"golden/probabilities": np.ones((4, 3), np.float32)}))
+
+
+# A head with layers of its own.
+
+
+def layers(name: str, change: Callable[[Manifest, Tensors], None], code: str = "bundle_invalid") -> None:
+    """The good bundle with layers on the whole of its last map, then `change`."""
+
+    def run(path: Path) -> None:
+        description, arrays = contents(path)
+        with_layers(description, arrays)
+        change(description, arrays)
+        rewrite(path, description, arrays)
+
+    ATTACKS[f"layers_{name}"] = (code, run)
+
+
+def with_layers(description: Manifest, arrays: Tensors) -> None:
+    """What a training with such a head writes: see `LAYERED`, which is accepted."""
+    head = layered_classifier()
+    description["head"] |= {"taps": ["high"], "pooling": "none", "positions": [2, 2]}
+    description["head"]["hidden"] = [{"units": len(each.bias), "activation": each.activation} for each in head.hidden]
+    arrays |= {"head/mean": head.mean, "head/scale": head.scale, "head/kernel": head.kernel, "head/bias": head.bias}
+    for number, each in enumerate(head.hidden):
+        arrays |= {f"head/hidden_{number}/kernel": each.kernel, f"head/hidden_{number}/bias": each.bias}
+
+
+def wide(units: int) -> dict[str, Any]:
+    return {"units": units, "activation": "relu"}
+
+
+def rows_of_one(description: Manifest, arrays: Tensors) -> None:
+    """Seventeen layers of one unit, all that belongs to them included."""
+    description["head"]["hidden"] = [wide(1)] * 17
+    for number in range(17):
+        arrays[f"head/hidden_{number}/kernel"] = np.zeros((1 if number else 12, 1), np.float32)
+        arrays[f"head/hidden_{number}/bias"] = np.zeros(1, np.float32)
+    arrays["head/kernel"] = np.zeros((1, 3), np.float32)
+
+
+FIRST, SECOND = "head/hidden_0/kernel", "head/hidden_1/kernel"
+layers("of_another_layer", lambda m, t: m["head"].update(taps=["middle"]))
+layers("of_two_layers", lambda m, t: m["head"].update(taps=["middle", "high"]))
+layers("of_the_averages_of_another_layer", lambda m, t: m["head"].update(pooling="avg", positions=[1, 1], taps=["low"]))
+layers("of_an_unknown_pooling", lambda m, t: m["head"].update(pooling="eval"), "record_invalid")
+layers("positions_of_the_averages", lambda m, t: m["head"].update(pooling="avg"))
+layers("positions_more", lambda m, t: m["head"].update(positions=[3, 2]))
+layers("positions_fewer", lambda m, t: m["head"].update(positions=[2, 1]))
+layers("positions_huge", lambda m, t: m["head"].update(positions=[2048, 2048]))
+layers("positions_too_many", lambda m, t: m["head"].update(positions=[4, 4096]), "record_invalid")
+layers("positions_none", lambda m, t: m["head"].update(positions=[0, 0]), "record_invalid")
+layers("positions_negative", lambda m, t: m["head"].update(positions=[-2, -2]), "record_invalid")
+layers("positions_of_one_number", lambda m, t: m["head"].update(positions=[4]), "record_invalid")
+layers("maxima_of_a_map", lambda m, t: m["head"].update(pooling="max", positions=[1, 1]))
+layers("kernel_missing", lambda m, t: t.pop(SECOND))
+layers("bias_missing", lambda m, t: t.pop("head/hidden_1/bias"))
+layers("one_too_few_told", lambda m, t: m["head"]["hidden"].pop())
+layers("one_too_many_told", lambda m, t: m["head"]["hidden"].append(wide(4)))
+layers("none_told", lambda m, t: m["head"].update(hidden=[]))
+layers("kernel_surplus", lambda m, t: t.update({"head/hidden_2/kernel": np.zeros((4, 4), np.float32)}))
+layers("a_stranger_beside_them", lambda m, t: t.update({"head/hidden_0/code": np.zeros(5, np.float32)}))
+layers("numbered_with_a_sign", lambda m, t: t.update({"head/hidden_-1/kernel": t.pop(FIRST)}))
+layers("kernel_turned", lambda m, t: t.update({FIRST: t[FIRST].T.copy()}))
+layers("kernel_wider", lambda m, t: t.update({SECOND: np.zeros((5, 5), np.float32)}))
+layers("kernel_flat", lambda m, t: t.update({SECOND: t[SECOND].reshape(-1)}))
+layers("kernel_of_doubles", lambda m, t: t.update({SECOND: t[SECOND].astype(np.float64)}))
+layers("bias_longer", lambda m, t: t.update({"head/hidden_0/bias": np.zeros(6, np.float32)}))
+layers("last_kernel_for_the_features", lambda m, t: t.update({"head/kernel": np.zeros((12, 3), np.float32)}))
+layers("kernels_exchanged", lambda m, t: t.update({FIRST: t[SECOND], SECOND: t[FIRST]}))
+layers("seventeen", rows_of_one, "record_invalid")
+layers("twenty_thousand_told", lambda m, t: m["head"].update(hidden=[wide(1)] * 20_000), "record_invalid")
+layers("units_huge", lambda m, t: m["head"]["hidden"][0].update(units=65_536))
+layers("units_too_many", lambda m, t: m["head"]["hidden"][0].update(units=65_537), "record_invalid")
+layers("units_of_4000_digits", lambda m, t: m["head"]["hidden"][0].update(units=10**3999), "record_invalid")
+layers("units_none", lambda m, t: m["head"]["hidden"][0].update(units=0), "record_invalid")
+layers("units_true", lambda m, t: m["head"]["hidden"][0].update(units=True), "record_invalid")
+layers("activation_a_function", lambda m, t: m["head"]["hidden"][0].update(activation="os.system"), "record_invalid")
+layers("a_key_of_keras", lambda m, t: m["head"]["hidden"][0].update(class_name="Lambda"), "record_invalid")
+for one in (FIRST, "head/hidden_1/bias"):
+    for value in (float("nan"), float("inf")):
+        layers(
+            f"{value}_in_{one.replace('/', '_')}",
+            lambda m, t, one=one, value=value: t[one].reshape(-1).__setitem__(0, value),  # type: ignore[misc]
+            "weights_not_finite",
+        )

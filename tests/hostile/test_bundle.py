@@ -16,8 +16,8 @@ import graft.bundle.checks
 import graft.bundle.format
 from graft.bundle.format import read_bundle
 from graft.core.errors import GraftError, IntegrityProblem
-from tests.bundle.making import install_tiny, write_tiny
-from tests.hostile.bundle_attacks import ATTACKS
+from tests.bundle.making import contents, install_tiny, rewrite, write_tiny
+from tests.hostile.bundle_attacks import ATTACKS, with_layers
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 0.2
@@ -64,6 +64,19 @@ def test_it_is_refused_with_its_code_and_fast(report: dict[str, Any], name: str)
     assert result["code"] == ATTACKS[name][0], result
     assert result["seconds"] < SECONDS
     assert len(result["message"]) < 1000
+
+
+def test_sabotage_layers_that_are_left_as_they_are_are_accepted(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So each attack on them is refused for what it changes."""
+    install_tiny(monkeypatch.setattr)
+    description, arrays = contents(good)
+    with_layers(description, arrays)
+    rewrite(tmp_path / "layered.graft", description, arrays)
+    manifest, tensors = read_bundle(tmp_path / "layered.graft")
+    tensors.close()
+    assert [each.units for each in manifest.head.hidden] == [5, 4]
 
 
 def test_all_attacks_together_cost_little_memory(report: dict[str, Any]) -> None:

@@ -2,7 +2,17 @@
 
 from dataclasses import replace
 
-from graft.report.recipes import layer_lines, list_lines, published_text, recipe_text, way_text
+from graft.report.recipes import (
+    best_measured,
+    best_published,
+    layer_lines,
+    list_lines,
+    measured_lines,
+    published_text,
+    recipe_text,
+    way_text,
+)
+from graft.report.words import NO_BREAK
 from graft.training.recipes.catalogue import catalogue, find, ways
 from graft.training.recipes.counting import figures
 from graft.training.recipes.records import Measured, Published
@@ -28,10 +38,23 @@ def test_published_and_measured_results_are_told_apart():
     counted = figures(recipe, own_table(recipe), classes=2)
     text = " ".join(recipe_text(recipe, counted, ("intended",), 90.0).split())
     assert "published 89.4 % test, 10 epochs measured 96.0 % validation, 95.0 % test (91.0 to 97.5 %)" in text
-    assert "graft train alone 97.0 %: graft train santa --recipe santa-vgg19" in text
-    assert "not reproduced" not in text
-    assert "about 1 min 30 s" in text
-    assert "@published, @intended" in text
+    assert "with mobilenet_v2_1.0 at 64 px on santa, 10 epochs in 3 min 20 s; graft train by itself: 97.0 %" in text
+    assert "measured not reproduced with VGG19 on santa" in text
+    assert "command graft train santa --recipe santa-vgg19 --backbone mobilenet_v2_1.0" in text
+    assert "about 2 min for all epochs" in text
+    assert "variants santa-vgg19, santa-vgg19@intended" in text
+
+
+def test_what_was_measured_with_the_recipes_own_network_on_its_data_is_a_reproduction():
+    recipe = find("santa-vgg19")
+    assert measured_lines(recipe) == ["not reproduced"]
+    own = replace(MEASURED, backbone="vgg19", interval=None, auto_test=None, auto_seconds=None)
+    (line,) = measured_lines(replace(recipe, measured=(own,)))
+    assert line.replace(NO_BREAK, " ") == (
+        "96.0 % validation, 95.0 % test, with vgg19 at 64 px on santa, 10 epochs in 3 min 20 s"
+    )
+    elsewhere = measured_lines(replace(recipe, measured=(replace(own, data="other"), MEASURED)))
+    assert elsewhere[2:] == ["not reproduced with VGG19 on santa"]
 
 
 def test_a_network_that_is_not_the_recipes_own_is_said_beside_the_result():
@@ -63,15 +86,43 @@ def test_of_many_layers_the_middle_is_told_together():
 
 
 def test_each_line_of_the_list_names_the_best_result():
-    recipes = (replace(find("santa-vgg19"), measured=(MEASURED,)), find("scratch-cnn"))
+    recipes = (replace(find("santa-vgg19"), measured=(MEASURED,)), find("santa-vgg19@intended"), find("scratch-cnn"))
     lines = list_lines(recipes, tuple(ways().values()))
-    assert lines[1].split() == ["santa-vgg19", "vgg19", "89.4", "%", "test", "95.0", "%", "(mobilenet_v2_1.0)"]
-    assert lines[2].endswith("not reproduced")
-    assert max(map(len, list_lines(tuple(catalogue().values()), ()))) <= 100
+    assert [line.split() for line in lines[:3]] == [
+        ["santa-vgg19", "Santa", "or", "not,", "VGG19", "frozen"],
+        ["@intended", "published", "89.4", "%", "test"],
+        ["measured", "95.0", "%", "test", "with", "mobilenet_v2_1.0"],
+    ]
+    assert lines[5].endswith("measured not reproduced")
+
+
+def test_the_list_fits_a_terminal_of_80_columns():
+    measured = tuple(replace(each, measured=(MEASURED,)) for each in catalogue().values())
+    assert max(map(len, list_lines(measured, tuple(ways().values())))) <= 80
+
+
+def test_results_in_a_few_words():
+    recipe = find("santa-vgg19")
+    own = replace(MEASURED, backbone="vgg19", test=None)
+    found = replace(recipe, measured=(replace(own, validation=0.99), MEASURED))
+    assert best_measured(found).replace(NO_BREAK, " ") == "95.0 % test with mobilenet_v2_1.0"
+    assert best_measured(replace(recipe, measured=(own,))).replace(NO_BREAK, " ") == "96.0 % validation"
+    assert best_published(find("features-vgg16")) == "90 % validation"
+    assert best_published(find("santa-vgg19@intended")) == "nothing"
 
 
 def test_words():
     assert published_text(Published(split="validation", low=0.9, high=0.96)).endswith("validation")
-    assert "90.0 to 96.0" in published_text(Published(split="validation", low=0.9, high=0.96))
+    assert published_text(Published(split="validation", low=0.9, high=0.96)) == "90 to 96 % validation"
+    assert published_text(Published(split="test", low=0.8896, high=0.8896, when="now")) == "88.96 % test, now"
     assert "graft recipes show features-vgg16" in way_text(ways()["feature-extractor"])
     assert "example" not in way_text(ways()["classify"])
+    assert "American_black_bear 0.60" in way_text(ways()["classify"])
+
+
+def test_each_recipe_and_way_fits_a_terminal_of_80_columns():
+    for recipe in catalogue().values():
+        counted = figures(recipe, own_table(recipe), classes=recipe.classes)
+        text = recipe_text(replace(recipe, measured=(MEASURED,)), counted, ("corrected",), 90.0)
+        assert max(map(len, text.splitlines())) <= 80, recipe.name
+    assert max(len(line) for way in ways().values() for line in way_text(way).splitlines()) <= 80

@@ -1,3 +1,8 @@
+import pytest
+
+from graft.backbones.families.preprocessings import CAFFE, SCALED_TO_ONE, SYMMETRIC, UNCHANGED
+from graft.backbones.records import Preprocessing
+from graft.core.records import to_value
 from graft.report import tables
 from graft.report.data import ReportData
 from tests.report.factory import make_report
@@ -16,6 +21,22 @@ def test_nested_settings_become_rows() -> None:
 def test_the_main_choices_carry_their_reasons(report: ReportData) -> None:
     assert tables.choices(report.plan)[1] == ("Backbone", "mobilenet_1.0: named on the command line")
     assert tables.choices({"recipe": "probe"}) == [("Recipe", "probe")]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "taken", "told"),
+    [
+        ("vgg16", CAFFE, "the network's own preprocessing"),
+        ("vgg16", UNCHANGED, "as they are, from 0 to 255: not the preprocessing that VGG16 was made with"),
+        ("vgg16", SCALED_TO_ONE, "divided by 255: not the preprocessing that VGG16 was made with"),
+        ("vgg16", SYMMETRIC, "changed: not the preprocessing that VGG16 was made with"),
+        ("convnet", SCALED_TO_ONE, "the network's own preprocessing"),
+        ("efficientnet_b0", UNCHANGED, "the network's own preprocessing"),
+    ],
+)
+def test_a_foreign_preprocessing_is_told(backbone: str, taken: Preprocessing, told: str) -> None:
+    plan = {"backbone": backbone, "preprocessing": to_value(taken)}
+    assert tables.choices(plan)[1:] == [("Pixels", told)]
 
 
 def test_many_classes_show_the_weakest_first() -> None:

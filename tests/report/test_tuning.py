@@ -175,8 +175,8 @@ def test_what_is_told_elsewhere_is_not_told_twice(tuned: ReportData) -> None:
 def test_phases_are_listed_with_what_they_trained(section: Element) -> None:
     told = [item.text for item in section.all("ol", class_="phases")[0].all("li")]
     assert told == [
-        "1 head, epochs 1 to 2: the classifier alone, adam, rate up to 0.001",
-        "2 upper layers, epochs 3 to 12: the trained layers with the classifier, adam, rate up to 0.001, "
+        "1 head, epochs 1 to 2: the classifier alone, Adam, rate up to 1e-3",
+        "2 upper layers, epochs 3 to 12: the trained layers with the classifier, Adam, rate up to 1e-3, "
         "×\u00a00.9 for each block further down",
     ]
 

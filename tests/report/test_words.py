@@ -50,6 +50,11 @@ def test_sizes_durations_counts() -> None:
         "3 min 20 s",
         "1 h 4 min",
     ]
+    assert [words.rough_duration(s) for s in (59, 90, 570, 2394, 5400, 7300, 130_000, 400_000)] == [
+        "under a minute",
+        *("about 2 min", "about 10 min", "about 40 min", "about 90 min"),
+        *("about 2 h", "about 36 h", "about 5 days"),
+    ]
     assert words.counted(1, "photo") == "1 photo"
     assert words.counted(2062, "photo") == "2,062 photos"
     assert words.counted(2, "class", "classes") == "2 classes"

@@ -176,9 +176,7 @@ def test_photos_that_all_look_the_same_teach_nothing_and_break_nothing():
     values = {f"{tap}:avg": np.ones((24, width), np.float16) for tap, width in zip(TAPS, (80, 120, 160), strict=True)}
     rows = Rows(np.arange(16), np.arange(16, 24))
     result = run(TapTable(values, TAPS), np.arange(24) % 2, rows, classes=2, widths=(80, 120, 160))
-    assert classify(result.classifier, values) == pytest.approx(
-        0.5, abs=1e-3
-    )
+    assert classify(result.classifier, values) == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize("refit", [True, False])

@@ -288,14 +288,16 @@ def _classifier(manifest: BundleManifest, arrays: Mapping[str, np.ndarray]) -> C
 
 
 def _head_spec(classifier: Classifier, program: Program) -> HeadSpec:
-    """The head's description. A whole map is square, as the photos are."""
-    positions = 1
+    """The head's description. A whole map is square, as the photos are; a transformer's tokens stand in a row."""
+    positions = (1, 1)
     if classifier.pooling == "none":
-        positions = math.isqrt(len(classifier.mean) // catalogue()[program.backbone].width)
+        count = len(classifier.mean) // catalogue()[program.backbone].width
+        side = math.isqrt(count)
+        positions = (side, side) if side * side == count else (count, 1)
     return HeadSpec(
         taps=classifier.taps,
         pooling=classifier.pooling,
-        positions=(positions, positions),
+        positions=positions,
         hidden=tuple(HiddenSpec(units=len(each.bias), activation=each.activation) for each in classifier.hidden),
         temperature=classifier.temperature,
     )

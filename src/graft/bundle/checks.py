@@ -115,7 +115,7 @@ def expected_layout(
     head = manifest.head
     width = sum(size for tap, size in zip(record.taps, record.tap_widths, strict=True) if tap in head.taps)
     if head.taps == (record.last,):
-        width = record.width * math.prod(head.positions)
+        width = _last_width(head, record)
     units = (classes, 1) if classes == 2 else (classes,)  # two classes may have one sigmoid unit
     widths = (width, *(each.units for each in head.hidden))
     hidden: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {}
@@ -130,6 +130,13 @@ def expected_layout(
         "golden/pixels": ("uint8", ((count, side, side, 3),)),
         "golden/probabilities": ("float32", ((count, classes),)),
     }
+
+
+def _last_width(head: HeadSpec, record: BackboneRecord) -> int:
+    """How many numbers the head reads of the last layer: a transformer's tap is wider than one of its tokens."""
+    if head.pooling == "none":
+        return record.width * math.prod(head.positions)
+    return dict(zip(record.taps, record.tap_widths, strict=True)).get(record.last, record.width)
 
 
 def check_values(tensors: Mapping[str, np.ndarray], source: str) -> None:

@@ -44,7 +44,7 @@ class HeadSpec:
     """The classifier on top; its arrays are the tensors `head/mean`, `head/scale`, `head/kernel`, `head/bias`.
 
     It reads the averages of taps; or, with layers of its own, the network's last layer: its averages, its maxima, or
-    with the pooling "none" all values of its map of `positions` (height, width).
+    with the pooling "none" all values of its map of `positions` (height, width), or of its tokens, so many in a row.
     """
 
     taps: Annotated[tuple[str, ...], Len(1)]

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from graft.data.public.records import PublicData
     from graft.pipeline.public_data import FetchedData
 
+COLUMNS = 80
+LABEL_COLUMNS = 9
+
 
 def parser() -> Parser:
     """The words `graft data` understands."""
@@ -55,16 +58,15 @@ def list_data(arguments: Namespace, console: Console) -> int:
     if console.json:
         console.value({"data": [to_value(data) for data in known]})
         return 0
-    rows = [("name", "photos", "classes", "download", "for graft recipes")]
-    rows += [
-        (each.name, f"{each.photos:,}", str(len(each.classes)), _size(each), ", ".join(each.recipes)) for each in known
-    ]
+    rows = [("name", "photos", "classes", "download")]
+    rows += [(each.name, f"{each.photos:,}", str(len(each.classes)), _size(each)) for each in known]
     console.line("\n".join(columns(rows, right=(1, 2, 3))))
     for each in known:
-        console.line(f"\n{each.title}\n  terms  {each.terms}")
-        if each.home:
-            console.line(f"  home   {each.home}")
-        console.line(f"  folder {each.shape}")
+        console.line(f"\n{each.name}: {each.title}")
+        facts = (("recipes", ", ".join(each.recipes)), ("terms", each.terms), ("home", each.home))
+        for label, text in (*facts, ("folder", each.shape)):
+            for line in _wrapped(label, text):
+                console.line(line)
     console.advise("graft data fetch NAME", "downloads it, after showing its terms")
     return 0
 
@@ -111,6 +113,16 @@ def announce(data: "PublicData", console: Console) -> None:
     if data.cite:
         say(f"  cite    {data.cite}")
     console.flush()
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """A label and a text beside it in lines of 80 columns; an address is never broken."""
+    import textwrap
+
+    first, indent = f"  {label:<{LABEL_COLUMNS}}", " " * (LABEL_COLUMNS + 2)
+    return textwrap.wrap(
+        text, COLUMNS, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _size(data: "PublicData") -> str:

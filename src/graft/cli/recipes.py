@@ -25,7 +25,7 @@ def parser() -> Parser:
         "list | show NAME [--backbone NAME] [--as-keras] | run NAME DATA [options of graft train]",
         "The systems that lectures and tutorials teach: list them, show one layer by layer, train one on photos.",
         (
-            ("graft recipes list", "names, networks, published and measured results"),
+            ("graft recipes list", "what each is, with published and measured results"),
             (
                 "graft recipes show finetune-vgg16-block5",
                 "the plan, every layer, the parameters, the time it takes here",
@@ -67,7 +67,7 @@ def list_recipes(arguments: Namespace, console: Console) -> int:
         console.value({"recipes": recipes, "ways": [to_value(way) for way in ways().values()]})
         return 0
     console.line(listed())
-    console.advise("graft recipes show NAME", "says what it is, layer by layer, and how long it takes here")
+    console.advise("graft recipes show NAME", "a recipe layer by layer; a variant is typed as NAME@corrected")
     return 0
 
 
@@ -76,6 +76,7 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
     _refuse(arguments, "show", (*SHOWN, *SHOW_ONLY))
     name = _only_name(arguments)
     from graft.pipeline.recipes import view, way
+    from graft.training.recipes.catalogue import find
 
     if found := way(name):
         return _tell_way(found, console)
@@ -99,7 +100,8 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
     from graft.pipeline.recipes import shown
 
     console.line(shown(seen, every=hasattr(arguments, "every")))
-    console.advise(f"graft recipes run {name} DATA", "trains it on your photos, or on its own: graft data fetch")
+    run = f"graft recipes run {name} DATA"
+    console.advise(run, f"trains it on your photos, or on its own: graft data fetch {find(name).data}")
     return 0
 
 
@@ -158,7 +160,7 @@ def _tell_way(found: "Way", console: Console) -> int:
     from graft.pipeline.recipes import way_shown
 
     console.line(way_shown(found))
-    console.advise(found.command, found.summary.rstrip(".").lower())
+    console.advise(found.command, "does it; IMAGES or DATA are your photos")
     return 0
 
 

@@ -223,6 +223,8 @@ def _summary(
         each = photo_losses(before, labels), photo_losses(answers.validation, labels)
         losses = float(each[0].mean()), float(each[1].mean())
         kept, reason = choose(comparison, each[0] - each[1], asked=asked)
+        if asked and work.tuning.phases:
+            reason = "the recipe was asked for"
     scored, found = probed.candidate.scored, candidate.scored
     tested = compare(found.labels, scored.probabilities.argmax(axis=1), found.probabilities.argmax(axis=1))
     summaries = tuple(each.summary for each in done)

@@ -9,7 +9,7 @@ from graft.backbones.catalogue import find
 from graft.data.augmentation.wording import describe
 from graft.report.columns import columns
 from graft.report.text import typed
-from graft.report.words import count, counted, duration, percent, rough_duration, shortened, span
+from graft.report.words import OPTIMIZERS, count, counted, duration, percent, rough_duration, shortened, small, span
 from graft.training.heads.records import Head
 from graft.training.heads.words import say
 from graft.training.recipes.catalogue import catalogue
@@ -23,7 +23,6 @@ MOST_ROWS: Final = 30  # of the layer table, unless every layer is wanted
 END_ROWS: Final = 8  # of the backbone, shown at either end of a longer one
 MOST_NAME: Final = 17  # characters, in the short table
 MOST_KIND: Final = 14
-OPTIMIZERS: Final = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
 PREPROCESSING: Final = {
     "none": "raw pixels, 0 to 255",
     "rescale_255": "pixels divided by 255",
@@ -142,14 +141,8 @@ def _plan(recipe: Recipe, figures: SystemFigures) -> Iterator[str]:
 
 def _rate(phase: Phase) -> str:
     if phase.decay == "inverse_time":
-        return f"{_small(phase.rate)} / (1 + {_small(phase.decay_rate)} * step)"
-    return _small(phase.rate) + (" falling" if phase.decay == "cosine" else "")
-
-
-def _small(number: float) -> str:
-    """A learning rate as lectures write it: `1e-4`, `2e-5`, `0.01`."""
-    digits, _, exponent = f"{number:e}".partition("e")
-    return f"{float(digits):g}e{int(exponent)}" if number < 1e-2 else f"{number:g}"
+        return f"{small(phase.rate)} / (1 + {small(phase.decay_rate)} * step)"
+    return small(phase.rate) + (" falling" if phase.decay == "cosine" else "")
 
 
 def _epochs(recipe: Recipe, phase: Phase) -> str:
@@ -238,7 +231,9 @@ def best_published(recipe: Recipe) -> str:
 
 def best_measured(recipe: Recipe) -> str:
     """The best measured result in a few words, with the network where it is not the recipe's; or `not reproduced`."""
-    best = max(recipe.measured, key=lambda each: (each.test is not None, each.test or each.validation or 0), default=None)
+    best = max(
+        recipe.measured, key=lambda each: (each.test is not None, each.test or each.validation or 0), default=None
+    )
     if best is None:
         return NOT_REPRODUCED
     score = f"{percent(best.test)} test" if best.test is not None else f"{percent(best.validation or 0.0)} validation"

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from graft.backbones.catalogue import catalogue
+from graft.backbones.records import BackboneRecord, Preprocessing
+from graft.core.records import to_value
 from graft.evaluation.records import ClassScore, Confusion, Evaluation
 from graft.report import charts, words
 
@@ -12,6 +15,10 @@ MOST_CONFUSED: Final = 12
 FIRST_CLASSES: Final = 12  # of more than UNFOLDED_CLASSES, these are shown and the rest is folded
 UNFOLDED_CLASSES: Final = 24
 MOST_PLAN_CHARACTERS: Final = 160
+PLAIN_WAYS: Final = {
+    "as they are, from 0 to 255": Preprocessing(),
+    "divided by 255": Preprocessing(scale=(1 / 255, 1 / 255, 1 / 255)),
+}
 SWATCHES: Final = (
     ("right", tuple((f"{share:.0%}", charts.right_shade(share)) for share in (0.5, 0.8, 0.95, 1.0))),
     ("wrong", tuple((f"{share:.0%}", charts.wrong_shade(share)) for share in (0.01, 0.05, 0.2, 0.5))),
@@ -121,9 +128,24 @@ def choices(plan: dict[str, Any]) -> list[tuple[str, str]]:
             rows.append((name, f"{plan[key]}: {reason}" if reason else str(plan[key])))
     if "side_pixels" in plan:
         rows.append(("Photos read at", f"{plan['side_pixels']} × {plan['side_pixels']} pixels"))
+    if "preprocessing" in plan and plan.get("backbone") in catalogue():
+        rows.append(("Pixels", _pixels(plan["preprocessing"], catalogue()[plan["backbone"]])))
     if "precision" in plan:
         rows.append(("Precision", str(plan["precision"])))
     return rows
+
+
+def _pixels(taken: dict[str, Any], network: BackboneRecord) -> str:
+    """What is done to pixels before the network, and whether that is what its authors did."""
+    if taken == to_value(network.preprocessing):
+        return "the network's own preprocessing"
+    told = next((words for words, way in PLAIN_WAYS.items() if _same_pixels(taken, way)), "changed")
+    return f"{told}: not the preprocessing that {network.title} was made with"
+
+
+def _same_pixels(taken: dict[str, Any], way: Preprocessing) -> bool:
+    """Whether pixels are changed in this way, whatever the geometry."""
+    return bool({**taken, "geometry": way.geometry} == to_value(way))
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:

@@ -192,7 +192,8 @@ def _phase_words(schedule: Schedule | None) -> str:
         return ""
     phase = schedule.phase
     what = "the trained layers with the classifier" if schedule.trained else "the classifier alone"
-    told = [what, f"{phase.optimizer}, rate up to {phase.rate:g}"]
+    constant = phase.decay == "none" and not phase.warmup_epochs
+    told = [what, f"{words.OPTIMIZERS[phase.optimizer]}, rate {'' if constant else 'up to '}{words.small(phase.rate)}"]
     if phase.layer_decay < 1:
         told.append(f"×{words.NO_BREAK}{phase.layer_decay:g} for each block further down")
     if phase.head_factor != 1:

@@ -8,6 +8,7 @@ from typing import Final
 from graft.evaluation.records import Score
 
 NO_BREAK: Final = "\u00a0"
+OPTIMIZERS: Final = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff\ud800-\udfff]"
 )
@@ -158,3 +159,9 @@ def shortened(text: str, characters: int) -> str:
         return text
     head = (characters - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (characters - 1 - head) :]}"
+
+
+def small(number: float) -> str:
+    """A learning rate as lectures write it: `1e-4`, `2e-5`, `0.01`."""
+    digits, _, exponent = f"{number:e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}" if number < 1e-2 else f"{number:g}"

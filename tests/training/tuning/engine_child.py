@@ -403,7 +403,7 @@ def check_the_loss_is_the_formula(backend: str) -> None:
     assert not np.array_equal(batch.partners, np.arange(20)) and batch.shares.min() >= 0.5
     made = network.make_network(given)
     trained = steps.begin(made, PHASE, averaging=0.0, mixes=True)
-    total, right = steps.make_steps(made, trained).train(batch, optimizer.scalars(PHASE, 0, 1, 0.0, 20))
+    total, right = loop.make_steps(made, trained).train(batch, optimizer.scalars(PHASE, 0, 1, 0.0, 20))
     share = batch.shares.reshape(-1, 1, 1, 1)
     mixed = batch.arrays[0] * share + batch.arrays[0][batch.partners] * (1 - share)
     start = run(replace(given, schedule=schedule(phase=replace(PHASE, rate=1e-12, epochs=1))))

@@ -77,5 +77,3 @@ class Head:
 
     layers: tuple[Layer, ...]
     name: str = "predictions"  # of the last layer
-
-

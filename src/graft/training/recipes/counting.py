@@ -60,7 +60,8 @@ class SystemFigures:
 def for_network(recipe: Recipe, table: LayerTable) -> Recipe:
     """The recipe on the network of `table`: with another than its own, that one's preprocessing and layers.
 
-    Where a phase begins at a layer that the network has not, it begins at its uppermost feature-map level instead.
+    Where a phase begins at a layer that the network has not, or counts the recipe's own layers, it begins at its
+    uppermost feature-map level instead: what those words mean in VGG.
     """
     if table.backbone == recipe.backbone:
         return recipe
@@ -115,7 +116,7 @@ def _whole(table: LayerTable, head: Sequence[HeadLayer]) -> list[Layer | HeadLay
 
 def _freeze_for(freeze: Freeze, table: LayerTable) -> Freeze:
     names = {layer.name for layer in table.without_top()}
-    if freeze.kind != "until" or freeze.layer in names:
+    if freeze.kind not in ("until", "last") or freeze.layer in names:
         return freeze
     layers = table.without_top()
     levels = map_levels(layers)

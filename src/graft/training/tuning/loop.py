@@ -23,7 +23,7 @@ from graft.training.tuning.network import HEAD, Network, file_tensors, make_netw
 from graft.training.tuning.optimizer import rate_at, scalars
 from graft.training.tuning.records import Epoch, Phase
 from graft.training.tuning.state import CheckpointStore, Saved, Standing, standing_of
-from graft.training.tuning.steps import Steps, Trained, begin, make_steps
+from graft.training.tuning.steps import Steps, Trained, begin
 from graft.training.tuning.task import StepTimes, Task, Tuned
 
 CHECKPOINT_SECONDS = 60.0
@@ -93,6 +93,24 @@ def seconds_per_step(task: Task, n: int = 3) -> StepTimes:
         forward=statistics.median(timed(lambda: steps.forward(batch.arrays)) for _ in range(n)),
         opening=opening,
     )
+
+
+def make_steps(network: Network, trained: Trained) -> Steps:
+    """The steps on the backend that Keras runs on."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        from graft.training.tuning.steps_tensorflow import TensorFlowSteps
+
+        return TensorFlowSteps(network, trained)
+    if backend == "jax":
+        from graft.training.tuning.steps_jax import JaxSteps
+
+        return JaxSteps(network, trained)
+    from graft.training.tuning.steps_torch import TorchSteps
+
+    return TorchSteps(network, trained)
 
 
 class _Run:

@@ -56,24 +56,6 @@ def begin(network: Network, phase: Phase, *, averaging: float, mixes: bool) -> T
     return Trained(phase, tunables, slots, averages, mixes)
 
 
-def make_steps(network: Network, trained: Trained) -> Steps:
-    """The steps on the backend that Keras runs on."""
-    import keras
-
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        from graft.training.tuning.steps_tensorflow import TensorFlowSteps
-
-        return TensorFlowSteps(network, trained)
-    if backend == "jax":
-        from graft.training.tuning.steps_jax import JaxSteps
-
-        return JaxSteps(network, trained)
-    from graft.training.tuning.steps_torch import TorchSteps
-
-    return TorchSteps(network, trained)
-
-
 def outcome(
     network: Network, trained: Trained, arrays: Sequence[Any], rows: Sequence[Any], numbers: Any
 ) -> tuple[Any, Any]:
