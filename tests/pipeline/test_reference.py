@@ -299,7 +299,6 @@ class TestPreprocessing:
         plan = planned(manifest, "santa-vgg19", backbone="sprout", preprocessing="rescale_255")
         assert plan.preprocessing.scale == (1 / 255,) * 3
 
-    @pytest.mark.xfail(strict=True, reason="a network of one channel is given three")
     @pytest.mark.parametrize("name", ["none", "rescale_255"])
     def test_every_network_is_still_given_as_many_channels_as_it_reads(self, name: Any) -> None:
         for record in catalogue().values():

@@ -34,7 +34,8 @@ class Freezing:
     """
 
     freeze: Freeze
-    trained: tuple[str, ...]  # layers whose weights change, from the input up; no BatchNormalization
+    normalizes: bool = False  # whether BatchNormalization is trained with the layers around it
+    trained: tuple[str, ...]  # layers whose weights change, from the input up; BatchNormalization only where it does
     normalizations: tuple[str, ...]  # BatchNormalization above the first trained layer, frozen all the same
     cut: Cut  # where the network is split; () where nothing that costs anything lies below the first trained layer
     prefix: tuple[str, ...]  # layers up to the cut: all frozen, computed once for each view
@@ -51,13 +52,16 @@ class Freezing:
         return self.trained[0] if self.trained else ""
 
 
-def resolve(table: LayerTable, freeze: Freeze, *, profile_layer: str | None = None) -> Freezing:
+def resolve(
+    table: LayerTable, freeze: Freeze, *, profile_layer: str | None = None, normalizes: bool = False
+) -> Freezing:
     """What the words mean on this network.
 
     until: the named layer and all above it are trained. last: that many of the uppermost layers, poolings counted, the
     global average pooling that follows the network as the uppermost. level: all above that many levels of `map_levels`.
     all, none: every layer, no layer. auto: what lies above the highest cut at or below `profile_layer`, a tap that
-    `graft.training.tuning.depth` chose from the depth profile; at least one layer.
+    `graft.training.tuning.depth` chose from the depth profile; at least one layer. BatchNormalization among them stays
+    as it is, unless it `normalizes`.
 
     Raises:
         BadInput: the words name nothing of this network, or nothing that can be trained.
@@ -68,7 +72,7 @@ def resolve(table: LayerTable, freeze: Freeze, *, profile_layer: str | None = No
     if not trained and freeze.kind != "none":
         raise _nothing_to_train(table)
     first = _position(layers, trained[0].name) if trained else len(layers)
-    return _freezing(table, freeze, first, _best_cut(table, first))
+    return _freezing(table, freeze, first, _best_cut(table, first), normalizes)
 
 
 def cut_at(table: LayerTable, freezing: Freezing, cut: Cut) -> Freezing:
@@ -77,7 +81,7 @@ def cut_at(table: LayerTable, freezing: Freezing, cut: Cut) -> Freezing:
     first = _position(layers, freezing.first_trained) if freezing.trained else len(layers)
     if cut and (cut not in table.cuts or _end(layers, cut) > first):
         raise ValueError(f"{cut} is no cut of {table.backbone} below {freezing.first_trained}")
-    return _freezing(table, freezing.freeze, first, cut)
+    return _freezing(table, freezing.freeze, first, cut, freezing.normalizes)
 
 
 def lower_cuts(table: LayerTable, freezing: Freezing) -> tuple[Freezing, ...]:
@@ -96,16 +100,18 @@ def lower_cuts(table: LayerTable, freezing: Freezing) -> tuple[Freezing, ...]:
     return tuple(found)
 
 
-def _freezing(table: LayerTable, freeze: Freeze, first: int, cut: Cut) -> Freezing:
+def _freezing(table: LayerTable, freeze: Freeze, first: int, cut: Cut, normalizes: bool) -> Freezing:
     """What follows from training all that can be trained from position `first` on, and cutting there."""
     layers = table.without_top()
-    trained = [layer for layer in layers[first:] if can_be_trained(layer)]
+    above = [layer for layer in layers[first:] if layer.kind == NORMALIZATION]
+    trained = [layer for layer in layers[first:] if can_be_trained(layer) or (normalizes and layer in above)]
     n_trained = sum(layer.trainable_parameters for layer in trained)
     end = _end(layers, cut)
     return Freezing(
         freeze=freeze,
+        normalizes=normalizes,
         trained=_names(trained),
-        normalizations=_names([layer for layer in layers[first:] if layer.kind == NORMALIZATION]),
+        normalizations=() if normalizes else _names(above),
         cut=cut,
         prefix=_names(layers[:end]),
         recomputed=_names(layers[end:first]),

@@ -9,16 +9,13 @@ from graft.core import machine
 from graft.core.tensors import tensors_sha256, write_tensors
 from graft.evaluation.calibration import softmax, temperature
 from graft.features.extraction import extract_views
-from graft.features.store import Store
 from graft.pipeline.planning import Resolved, program_of
 from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, measure, rows_of
 from graft.pipeline.work import Work
-from graft.pipeline.workspace import feature_store
 from graft.training.records import Classifier
 from graft.training.tuning.task import Tuned
 
 WRITER = "tuned_weights"
-NO_CAP_BYTES = 1 << 40  # of a store that goes with the training: nobody asks for its content again
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,6 @@ def answers_of(work: Work, classifier: Classifier, weights: WeightsFile) -> Answ
     _, judged = judged_rows(manifest)
     validation = rows_of(manifest, "validation")
     rows = np.union1d(validation, judged)
-    known = weights.sha256 == resolved.plan.weights_sha256
     last = 1 if work.judged_augmented else 0  # the view that is judged
     found = extract_views(
         work.intake.root,
@@ -54,7 +50,7 @@ def answers_of(work: Work, classifier: Classifier, weights: WeightsFile) -> Answ
         augmentation=work.tuning.augmentation,
         seed=resolved.plan.seed,
         views=1 + last,
-        store=feature_store() if known else Store(work.scratch / "tuned", cap_bytes=NO_CAP_BYTES),
+        store=work.store_for(weights),
         scratch=work.scratch,
         cache=machine.cache_directory(),
         rules=manifest.rules,

@@ -52,7 +52,9 @@ def tuned_already(run: Run, plan: Plan) -> bool:
     except GraftError:
         return False  # trained (again)
     tensors.close()
+    phases = run.read(TuningSummary).phases
     whole = bundle.provenance.plan_hash == record_hash(plan)
+    whole = whole and all((run.path / phase.bundle).is_file() for phase in phases if phase.bundle)
     if whole:
         clear_checkpoints(run)
     return whole

@@ -100,13 +100,20 @@ def layouts(work: Work, probed: Probed) -> Iterator[Layout]:
     first = taps.index(auto_layer(profile))
     table, start = table_of(work), start_of(work, probed)
     for tap in taps[first : -1 if freeze.kind == "auto" else first + 1]:
-        yield _layout(work, Layout(table, resolve(table, freeze, profile_layer=tap), start))
+        freezing = resolve(table, freeze, profile_layer=tap, normalizes=from_nothing(work))
+        yield _layout(work, Layout(table, freezing, start))
 
 
-def phase_layout(work: Work, probed: Probed, freeze: Freeze) -> Layout:
+def phase_layout(work: Work, probed: Probed, phase: Phase) -> Layout:
     """The layout of a phase that says itself what it freezes."""
     table = table_of(work)
-    return _layout(work, Layout(table, resolve(table, freeze), start_of(work, probed)))
+    freezing = resolve(table, phase.freeze, normalizes=phase.batch_normalization == "trained")
+    return _layout(work, Layout(table, freezing, start_of(work, probed)))
+
+
+def from_nothing(work: Work) -> bool:
+    """Whether the network's weights are random: what is tracked of them says nothing, and must be learned too."""
+    return work.resolved.plan.backbone_reason == RANDOM
 
 
 def _layout(work: Work, layout: Layout) -> Layout:
@@ -193,8 +200,7 @@ def main_phase(work: Work, probed: Probed, layout: Layout, epochs: int) -> Phase
     return Phase(
         name="upper layers" if first else "head",
         freeze=decided if tuning.freeze.kind == "auto" else tuning.freeze,
-        # What is tracked of random weights says nothing: it must be learned with them.
-        batch_normalization="trained" if work.resolved.plan.backbone_reason == RANDOM else "frozen",
+        batch_normalization="trained" if from_nothing(work) else "frozen",
         epochs=epochs,
         optimizer=tuning.optimizer,
         rate=tuning.rate or _rate(tuning.optimizer, probed),
@@ -208,14 +214,11 @@ def main_phase(work: Work, probed: Probed, layout: Layout, epochs: int) -> Phase
 def draft(work: Work, layout: Layout, phase: Phase, *, views: int, batch: int | None = None) -> Schedule:
     """The schedule of one phase; without its reason."""
     freezing = layout.freezing
-    normalizations = freezing.normalizations if phase.batch_normalization == "trained" else ()
-    order = {layer.name: layer.number for layer in layout.table.layers}
-    learned = sum(layout.table.find(name).trainable_parameters for name in normalizations)
     return Schedule(
         cut=layout.cut,
-        trained=tuple(sorted((*freezing.trained, *normalizations), key=order.__getitem__)),
-        n_trained_parameters=freezing.n_trained_parameters + learned,
-        n_frozen_parameters=freezing.n_frozen_parameters - learned,
+        trained=freezing.trained,
+        n_trained_parameters=freezing.n_trained_parameters,
+        n_frozen_parameters=freezing.n_frozen_parameters,
         views=views if layout.cut else 1,
         store_bytes=layout.view_bytes() * count_of(work, "train") * views,
         batch_images=batch or work.tuning.batch_images or usual_batch(work),

@@ -166,8 +166,9 @@ def preprocessing(name: PreprocessingName, record: BackboneRecord) -> Preprocess
     """What is done to pixels before the network: its own, or what a recipe has instead; the geometry stays its own."""
     if name == "backbone":
         return record.preprocessing
-    scale = 1.0 if name == "none" else 1 / 255
-    return Preprocessing(scale=(scale,) * 3, geometry=record.preprocessing.geometry)
+    scale, own = 1.0 if name == "none" else 1 / 255, record.preprocessing
+    order: Literal["rgb", "grey"] = "grey" if own.channel_order == "grey" else "rgb"
+    return Preprocessing(channel_order=order, scale=(scale,) * 3, geometry=own.geometry)
 
 
 def _preprocessing_name(plan: Plan) -> PreprocessingName:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from graft.backbones.freezing import Freeze, lower_cuts
+from graft.backbones.freezing import lower_cuts
 from graft.core import machine
 from graft.data.stream import PhotoReader, stream_views
 from graft.features.engines import run_pixels
@@ -67,12 +67,12 @@ def schedule_for(work: Work, probed: Probed) -> tuple[Step, ...] | str:
 
 
 def _as_decided(work: Work, probed: Probed, earlier: Schedule) -> Step:
-    return Step(phase_layout(work, probed, earlier.phase.freeze).cut_at(earlier.cut), earlier)
+    return Step(phase_layout(work, probed, earlier.phase).cut_at(earlier.cut), earlier)
 
 
 def _as_named(work: Work, probed: Probed, phase: Phase) -> Step:
     """A phase of a recipe: each photo in as many views as there are epochs to see them in."""
-    layout = phase_layout(work, probed, phase.freeze)
+    layout = phase_layout(work, probed, phase)
     usual = 1 if work.tuning.augmentation.changes_nothing else min(VIEWS, phase.epochs)
     layout, views, remark = _fitting(work, layout, work.tuning.views or usual)
     return _told(work, layout, phase, views, remark)
@@ -232,7 +232,7 @@ def _phases(
     main = _told(work, layout, main_phase(work, probed, layout, epochs), views, remark, batch)
     if work.tuning.head == "probe" or not layout.freezing.trained:
         return (main,)
-    on_last = phase_layout(work, probed, Freeze(kind="none"))
+    on_last = phase_layout(work, probed, head_phase())
     return _told(work, on_last, head_phase(), 1, "", batch), main
 
 

@@ -11,7 +11,6 @@ from graft.features.sources import PixelSource, Source, StoredSource
 from graft.pipeline.layouts import Layout
 from graft.pipeline.scoring import rows_of
 from graft.pipeline.work import Work
-from graft.pipeline.workspace import feature_store
 from graft.training.heads.records import Head
 from graft.training.logistic import balanced_weights
 from graft.training.records import Classifier
@@ -74,12 +73,12 @@ def _stored(work: Work, layout: Layout, photos: Sequence[Photo], views: int) -> 
     found = extract_views(
         work.intake.root,
         photos,
-        layout.program(plan),
+        layout.program(plan, resolved.weights.sha256),
         resolved.weights,
         augmentation=work.tuning.augmentation,
         seed=plan.seed,
         views=views + augmented,
-        store=feature_store(),
+        store=work.store_for(resolved.weights),
         scratch=work.scratch,
         cache=machine.cache_directory(),
         rules=work.intake.manifest.rules,

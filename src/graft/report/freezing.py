@@ -41,6 +41,8 @@ def normalization_policy(table: LayerTable, freezing: Freezing) -> str:
     n = sum(layer.kind == NORMALIZATION for layer in table.without_top())
     if not n:
         return f"{_title(table)} has no BatchNormalization."
+    if freezing.normalizes and freezing.trained:
+        return f"BatchNormalization is trained from {freezing.first_trained} up, its statistics too."
     above = len(freezing.normalizations)
     also = f", also the {count(above)} above the first trained layer" if 0 < above < n else ""
     return f"All {count(n)} BatchNormalization layers stay frozen (statistics, gamma, beta){also}."

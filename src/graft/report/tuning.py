@@ -10,6 +10,10 @@ from graft.training.tuning.records import Schedule, TuningSummary
 
 KEPT: Final = {"finetune": "The fine-tuned network was kept.", "probe": "The linear probe was kept."}
 OWN_RECIPES: Final = ("auto", "finetune", "probe", "")
+JUDGED_CHANGED: Final = (
+    "As published, validation and test photos are changed as the training photos are, so these scores are of changed "
+    "photos; of photos as they are, graft evaluate gives another figure."
+)
 BACKENDS: Final = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 BATCH_NORMALIZATION: Final = "BatchNormalization stays as it was in every layer"
 
@@ -107,7 +111,8 @@ def lines(data: ReportData) -> tuple[str, ...]:
     if data.recipe not in OWN_RECIPES:
         told = f"{data.recipe} {told}"
     after = ", ".join(f"{phase.name} {words.percent(phase.accuracy.value)}" for phase in summary.phases)
-    return (told, *((f"right after each phase: {after}",) if after else ()), course(data))
+    changed = (JUDGED_CHANGED,) if data.asked and data.asked.augments == "all" else ()
+    return (told, *((f"right after each phase: {after}",) if after else ()), course(data), *changed)
 
 
 def what_trained(schedule: Schedule) -> str:
@@ -207,6 +212,10 @@ def training_note(data: ReportData) -> str:
     harder = ["smoothed labels"] if asked and asked.label_smoothing else []
     harder += ["mixed photos"] if asked and asked.mixup else []
     more = f", with {words.listed(harder)}" if harder else ""
+    if asked and asked.augments == "all":
+        return (
+            f"Training is measured on the views it learns from{more}, while the weights still change. {JUDGED_CHANGED}"
+        )
     return (
         f"Training is measured on the views it learns from{more}, while the weights still change; validation on "
         "unchanged photos afterwards. Compare how the two run, not how high they stand."
