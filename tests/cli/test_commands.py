@@ -141,7 +141,7 @@ def test_train_options_are_those_of_the_record():
     assert set(train_command.FIELDS) <= set(hints)
     assert set(hints) - set(train_command.FIELDS) == {"command"}
     for name, choices in (
-        ("recipe", train_command.RECIPES),
+        ("preprocessing", train_command.PREPROCESSINGS),
         ("engine", train_command.ENGINES),
         ("precision", train_command.PRECISIONS),
         ("on_bad", train_command.ON_BAD),

@@ -26,7 +26,7 @@ def test_help_mentions_each_word(word: str, helped: str) -> None:
 
 def test_help_names_what_may_be_chosen(helped: str) -> None:
     joined = " ".join(helped.split())
-    names = (*command.RECIPES, *command.OPTIMIZERS, *command.BACKENDS, *command.HEADS, *command.STORES)
+    names = ("auto", "probe", "finetune", *command.OPTIMIZERS, *command.BACKENDS, "trained", *command.STORES)
     for name in (*names, "symbols", "classic", "Ctrl-C keeps the best so far"):
         assert name in joined
 
@@ -87,7 +87,6 @@ def test_every_word_is_typed_here() -> None:
         (["--backend", "theano"], "tensorflow"),
         (["--unfreeze", "some"], "none"),
         (["--store", "maybe"], "never"),
-        (["--head", "random"], "trained"),
         (["--epochs", "0"], "1"),
         (["--epochs", "many"], "many"),
         (["--views", "1001"], "1000"),

@@ -358,6 +358,7 @@ def test_everything_a_view_depends_on_is_in_the_key(monkeypatch):
         "horizontal_flip": True,
         "vertical_flip": True,
         "quarter_turns": True,
+        "turn_degrees": 90,
         "brightness": (0.9, 1.0),
         "channel_shift": 1.0,
         "fill_mode": "wrap",

@@ -15,6 +15,7 @@ from graft.pipeline.asking import BUDGET_VARIABLE, asked_tuning, freeze_words, s
 from graft.pipeline.intake import read_data
 from graft.pipeline.options import RuleOptions, TrainOptions, TuningOptions
 from graft.pipeline.planning import follow, resolve_plan
+from graft.training.heads.records import Dense, Dropout, Flatten, Head
 from graft.training.tuning.records import Tuning
 from tests.pipeline.conftest import options as built_in
 
@@ -250,6 +251,20 @@ def test_an_augmentation_in_words_is_read_at_once() -> None:
     assert tuning is not None and tuning.augmentation == parse("classic,rotation=30")
     with pytest.raises(BadInput, match="must begin with one of"):
         ask(recipe="finetune", augment="clasic")
+
+
+def test_a_head_in_words_is_read_at_once() -> None:
+    """The layers of a reference recipe's head are a word like any other, for any network."""
+    tuning, _ = ask(recipe="finetune", head="flatten,dense=256,dropout=0.5")
+    assert tuning is not None
+    assert tuning.head == Head(layers=(Flatten(), Dense(units=256), Dropout(rate=0.5)))
+    with pytest.raises(BadInput, match="dens"):
+        ask(recipe="finetune", head="flatten,dens=256")
+
+
+def test_several_numbers_of_epochs_are_for_the_phases_of_a_recipe() -> None:
+    with pytest.raises(BadInput, match=r"--epochs must be one number, got 5,10"):
+        ask(recipe="finetune", epochs=(5, 10))
 
 
 def test_the_defaults_of_options_and_of_the_plan_agree() -> None:

@@ -13,7 +13,7 @@ from tests.pipeline.test_finetuning import Trained, train_in_child
 
 PER_CLASS = {"train": 3, "validation": 2, "test": 2}
 FOLDERS = {"sign_digits": "sign_digits", "santa": "santa", "cifar10": "cifar10_small/train"}
-FAST = ("scratch-cnn", "features-vgg16")
+FAST = ("features-vgg16",)
 
 
 def classes_of(data: Path, name: str) -> list[Path]:

@@ -56,7 +56,7 @@ def test_the_summary_has_the_promised_shape(finished):
     summary = json.loads(json.dumps(finished.summary))
     assert set(summary) == {
         *("run", "bundle", "report", "recipe", "backbone", "backbone_reason"),
-        *("classes", "n", "validation", "test", "finetuning", "seconds"),
+        *("classes", "n", "validation", "test", "finetuning", "seconds", "figures"),
     }
     assert summary["n"] == {"train": 42, "validation": 9, "test": 9, "quarantined": 0}
     low, high = summary["test"]["interval"]
