@@ -10,9 +10,9 @@ import pytest
 
 from graft.backbones import fetching
 from graft.backbones.catalogue import catalogue, find
-from graft.backbones.conversion import convert
 from graft.backbones.fetching import fetch, holds_top, pinned_url, published_source
 from graft.backbones.networks import build
+from graft.backbones.reading.conversion import convert
 from graft.backbones.records import BackboneRecord
 from graft.backbones.weights import imported
 from graft.cli.main import main
@@ -177,7 +177,7 @@ def test_a_file_with_classifiers_that_training_used_is_not_too_large(
 def test_the_classifiers_that_training_used_are_counted_rightly() -> None:
     import torch
 
-    from tests.backbones.torch_networks import GoogLeNet
+    from tests.backbones.reading.torch_networks import GoogLeNet
 
     with torch.device("meta"):
         state = GoogLeNet(classes=1000).state_dict()

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from graft.backbones import conversion
 from graft.backbones.catalogue import catalogue, find
-from graft.backbones.hdf5 import StoredLayer
 from graft.backbones.layouts import layout
-from graft.backbones.matching import Difference, Found, match_layers
 from graft.backbones.networks import build
+from graft.backbones.reading import conversion
+from graft.backbones.reading.hdf5 import StoredLayer
+from graft.backbones.reading.matching import Difference, Found, match_layers
 from graft.backbones.weights import import_weights, load_into
 from tests.backbones.helpers import SMALLEST, of_keras, randomise, write_keras3, write_legacy
 
@@ -131,7 +131,7 @@ def test_a_model_within_the_model_is_read_layer_by_layer(tmp_path: Path) -> None
     theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="one"), keras.layers.Dense(2, name="two")])
     outer_input = keras.Input((4,))
     outer = keras.Model(outer_input, keras.layers.Dense(1, name="last")(theirs(outer_input)))
-    from graft.backbones.hdf5 import open_layers
+    from graft.backbones.reading.hdf5 import open_layers
 
     with open_layers(write_keras3(tmp_path / "nested.weights.h5", outer)) as layers:
         assert {layer.name for layer in layers} == {"one", "two", "last"}

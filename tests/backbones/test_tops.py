@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from graft.backbones.catalogue import find
-from graft.backbones.conversion import convert
 from graft.backbones.layouts import layout
 from graft.backbones.networks import build
+from graft.backbones.reading.conversion import convert
 from graft.backbones.tops import check_side, imagenet_classes, resolve_with_top
 from graft.backbones.weights import import_weights, imported, load_into
 from graft.core.errors import BadInput, IntegrityProblem

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from graft.backbones.catalogue import catalogue, find
-from graft.backbones.conversion import convert
 from graft.backbones.networks import build
+from graft.backbones.reading.conversion import convert
 from graft.backbones.weights import (
     ASSETS,
     WeightsFile,

@@ -7,10 +7,10 @@ import numpy as np
 import psutil
 import pytest
 
-from graft.backbones.torch_files import open_torch
-from graft.backbones.torch_pickles import MAX_PICKLE_BYTES
+from graft.backbones.reading.torch_files import open_torch
+from graft.backbones.reading.torch_pickles import MAX_PICKLE_BYTES
 from graft.core.errors import BadInput, GraftError
-from tests.backbones.torch_writing import (
+from tests.backbones.reading.torch_writing import (
     CALL,
     EMPTY_DICT,
     EMPTY_LIST,

@@ -12,14 +12,14 @@ import psutil
 import pytest
 
 from graft.backbones.catalogue import find
-from graft.backbones.conversion import convert
 from graft.backbones.layouts import layout
-from graft.backbones.torch_files import MAX_PICKLE_BYTES, open_torch
-from graft.backbones.torch_pickles import MAX_STEPS
-from graft.backbones.translation import TRANSLATIONS
+from graft.backbones.reading.conversion import convert
+from graft.backbones.reading.torch_files import MAX_PICKLE_BYTES, open_torch
+from graft.backbones.reading.torch_pickles import MAX_STEPS
+from graft.backbones.reading.translation import TRANSLATIONS
 from graft.backbones.weights import import_weights
 from graft.core.errors import BadInput, GraftError
-from tests.backbones.torch_writing import (
+from tests.backbones.reading.torch_writing import (
     CALL,
     EMPTY_DICT,
     EMPTY_LIST,

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from graft.backbones.catalogue import find
-from graft.backbones.conversion import convert
 from graft.backbones.layouts import layout
+from graft.backbones.reading.conversion import convert
 from graft.backbones.weights import import_weights
 from graft.core.errors import BadInput, GraftError, IntegrityProblem
 from graft.core.hashing import sha256_file

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from graft.backbones.catalogue import find
-from graft.backbones.conversion import VERSION
 from graft.backbones.layouts import layout
+from graft.backbones.reading.conversion import VERSION
 from graft.cli.main import main
 from graft.core.errors import BadInput
 from graft.core.progress import SilentProgress

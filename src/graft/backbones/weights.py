@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from graft.backbones.catalogue import BUILTIN, candidates, catalogue
-from graft.backbones.conversion import HDF5, TOP_KEY, TORCH, VERSION
 from graft.backbones.families.sprout import WEIGHTS_FILE
+from graft.backbones.reading.conversion import HDF5, TOP_KEY, TORCH, VERSION
+from graft.backbones.reading.torch_files import looks_like_torch
 from graft.backbones.records import BackboneRecord
-from graft.backbones.torch_files import looks_like_torch
 from graft.core.child import run_child
 from graft.core.errors import BadInput, GraftError, IntegrityProblem, ResourceProblem
 from graft.core.files import make_directory, remove_file, sweep_stray
@@ -225,7 +225,7 @@ def _converted(path: Path, kind: str, names: Sequence[str], source_sha256: str, 
     }
     try:
         answer = run_child(
-            "graft.backbones.conversion",
+            "graft.backbones.reading.conversion",
             job,
             environment=CHILD_ENVIRONMENT,
             timeout_seconds=CONVERSION_SECONDS,

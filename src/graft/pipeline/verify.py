@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from graft.backbones.catalogue import BUILTIN, candidates, catalogue
-from graft.backbones.conversion import TOP_KEY
 from graft.backbones.layouts import layout
+from graft.backbones.reading.conversion import TOP_KEY
 from graft.backbones.records import BackboneRecord
 from graft.backbones.weights import WeightsFile, builtin, imported
 from graft.core import machine

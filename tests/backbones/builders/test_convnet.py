@@ -9,8 +9,8 @@ import pytest
 from graft.backbones.catalogue import candidates, find
 from graft.backbones.families.convnet import CHANNELS, NORMS
 from graft.backbones.layouts import layout
-from graft.backbones.matching import Difference, match_tensors
 from graft.backbones.networks import build
+from graft.backbones.reading.matching import Difference, match_tensors
 from graft.core.errors import BadInput
 from tests.backbones.helpers import forward, images, network, relative_difference
 

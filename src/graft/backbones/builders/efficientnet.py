@@ -2,8 +2,8 @@
 
 Keras builds another network for `weights="imagenet"` than for `weights=None`: the first has one more `Rescaling`, which
 mends the published normalisation (its `variance` holds standard deviations). Here there is one network, the second;
-`graft.backbones.conversion` puts the true variance into such weights when it reads them, so both sources give Keras'
-numbers. Layer names are the published ones.
+`graft.backbones.reading.conversion` puts the true variance into such weights when it reads them, so both sources give
+Keras' numbers. Layer names are the published ones.
 """
 
 from collections.abc import Mapping

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graft.backbones.hdf5 import StoredLayer, by_name, refusal
 from graft.backbones.layouts import LayerLayout, Layout, Shape
+from graft.backbones.reading.hdf5 import StoredLayer, by_name, refusal
 
 NUMBER = re.compile(r"_\d+$")  # that Keras puts behind the kind of a layer without a name
 

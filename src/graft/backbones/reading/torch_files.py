@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from graft.backbones.hdf5 import MAX_DIMENSIONS, MAX_NAME_CHARACTERS, refusal
-from graft.backbones.torch_pickles import MAX_PICKLE_BYTES, StateDict, StoredArray, StoredTensor, state_dict
-from graft.backbones.torch_sequences import SEQUENCE_MAGIC, Sequence
+from graft.backbones.reading.hdf5 import MAX_DIMENSIONS, MAX_NAME_CHARACTERS, refusal
+from graft.backbones.reading.torch_pickles import MAX_PICKLE_BYTES, StateDict, StoredArray, StoredTensor, state_dict
+from graft.backbones.reading.torch_sequences import SEQUENCE_MAGIC, Sequence
 from graft.core.errors import BadInput
 from graft.core.tensors import dtype_of
 from graft.data.archives.members import Found

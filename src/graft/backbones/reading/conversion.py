@@ -1,4 +1,4 @@
-"""Turn a weights file into Graft's own form: `python -m graft.backbones.conversion`, one job, one process.
+"""Turn a weights file into Graft's own form: `python -m graft.backbones.reading.conversion`, one job, one process.
 
 A process of its own, because the library that reads HDF5 is written in C and the file comes from outside.
 """
@@ -12,11 +12,11 @@ import numpy as np
 
 from graft.backbones.builders.efficientnet import with_true_variance
 from graft.backbones.catalogue import catalogue
-from graft.backbones.hdf5 import open_layers
 from graft.backbones.layouts import Layout, layout
-from graft.backbones.matching import Difference, Found, choose, match_layers, match_tensors
-from graft.backbones.torch_files import open_torch
-from graft.backbones.translation import TRANSLATIONS, match_translated
+from graft.backbones.reading.hdf5 import open_layers
+from graft.backbones.reading.matching import Difference, Found, choose, match_layers, match_tensors
+from graft.backbones.reading.torch_files import open_torch
+from graft.backbones.reading.translation import TRANSLATIONS, match_translated
 from graft.core.child import serve_child
 from graft.core.errors import BadInput, IntegrityProblem
 from graft.core.hashing import sha256_file

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from graft.backbones.layouts import LayerLayout, Layout, Shape
-from graft.backbones.matching import Difference, Found
+from graft.backbones.reading.matching import Difference, Found
 
 Array = np.ndarray[Any, np.dtype[Any]]
 COUNTERS = re.compile(r".*\.num_batches_tracked")  # of torch's BatchNormalization: steps it was trained for

@@ -8,18 +8,18 @@ import keras
 import numpy as np
 import pytest
 
-from graft.backbones import translation
 from graft.backbones.catalogue import catalogue, find
-from graft.backbones.conversion import convert
 from graft.backbones.layouts import layout
-from graft.backbones.matching import Difference, Found
 from graft.backbones.networks import build
-from graft.backbones.translation import TRANSLATIONS, Piece, match_translated
+from graft.backbones.reading import translation
+from graft.backbones.reading.conversion import convert
+from graft.backbones.reading.matching import Difference, Found
+from graft.backbones.reading.translation import TRANSLATIONS, Piece, match_translated
 from graft.backbones.weights import import_weights, load_into, resolve
 from graft.core.errors import BadInput
 from graft.core.tensors import tensors_sha256, write_tensors
 from tests.backbones.helpers import forward, relative_difference
-from tests.backbones.torch_writing import write_torch, write_torch_before_zip
+from tests.backbones.reading.torch_writing import write_torch, write_torch_before_zip
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 SIDE = 224
@@ -65,7 +65,7 @@ def _fits(tensors: dict[str, Any]) -> list[str]:
 def test_the_names_and_shapes_are_those_of_the_publishers(name: str) -> None:
     import torch
 
-    from tests.backbones.torch_networks import NETWORKS
+    from tests.backbones.reading.torch_networks import NETWORKS
 
     with torch.device("meta"):  # shapes without numbers
         published = {key: _Shaped(tuple(each.shape)) for key, each in NETWORKS[name](classes=1000).state_dict().items()}
@@ -104,7 +104,7 @@ def _equal_in_torch(name: str, folder: Path, *, top: bool) -> float:
     """The largest relative difference between both, for the last map and, with `top`, the probabilities."""
     import torch
 
-    from tests.backbones.torch_networks import computed, torch_network
+    from tests.backbones.reading.torch_networks import computed, torch_network
 
     theirs = torch_network(name)
     state = theirs.state_dict()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, BinaryIO, NoReturn
 
-from graft.backbones.hdf5 import refusal
+from graft.backbones.reading.hdf5 import refusal
 from graft.core.errors import BadInput
 
 MAX_PICKLE_BYTES = 8 << 20

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.backbones.torch_files import looks_like_torch, open_torch
+from graft.backbones.reading.torch_files import looks_like_torch, open_torch
 from graft.core.errors import BadInput
-from tests.backbones.torch_writing import (
+from tests.backbones.reading.torch_writing import (
     EMPTY_DICT,
     FORM,
     MAGIC,

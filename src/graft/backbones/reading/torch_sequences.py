@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from graft.backbones.hdf5 import refusal
-from graft.backbones.torch_pickles import MAX_PICKLE_BYTES, StoredArray, plain_value, state_dict
+from graft.backbones.reading.hdf5 import refusal
+from graft.backbones.reading.torch_pickles import MAX_PICKLE_BYTES, StoredArray, plain_value, state_dict
 from graft.core.tensors import dtype_of
 
 SEQUENCE_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the first number, pickled as torch does unless told
