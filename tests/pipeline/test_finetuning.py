@@ -21,7 +21,7 @@ from graft.core.records import record_hash
 from graft.data.records import Manifest
 from graft.evaluation.comparison import compare
 from graft.evaluation.records import Evaluation
-from graft.pipeline.finetuning import choose, is_asked_for, tuned_already
+from graft.pipeline.finetuning import best_phase, choose, is_asked_for, tuned_already
 from graft.pipeline.run import Made, Run
 from graft.training.records import Plan, ProbeSummary
 from graft.training.tuning.records import TuningSummary
@@ -396,6 +396,28 @@ class TestChoice:
         probed = SimpleNamespace(result=SimpleNamespace(summary=SimpleNamespace(validation_accuracy=score)))
         reason = _nothing_to_gain(work, probed)  # type: ignore[arg-type]
         assert bool(reason) is bool(why) and why in reason
+
+
+@pytest.mark.parametrize(
+    ("losses", "named", "kept"),
+    [
+        ((0.5, 0.4), False, 1),
+        ((0.4, 0.5), False, 0),
+        ((0.4, 0.5), True, 1),
+        ((0.4, 0.4), False, 1),
+        ((None, None), False, 1),
+        ((0.4,), False, 0),
+    ],
+)
+def test_of_several_phases_the_best_is_kept_unless_a_recipe_says_the_last(
+    losses: tuple[float | None, ...], named: bool, kept: int
+) -> None:
+    """The best epoch is the second of three in each phase."""
+    done = []
+    for loss in losses:
+        epochs = [SimpleNamespace(validation_loss=value) for value in (9.0, loss, 0.0)]
+        done.append(SimpleNamespace(tuned=SimpleNamespace(epochs=epochs, best_epoch=2)))
+    assert best_phase(done, named=named) is done[kept]  # type: ignore[arg-type]
 
 
 class TestGivenUp:

@@ -179,8 +179,9 @@ def _finish(
     if not done:
         run.write(_no_epochs("stopped before its first epoch had ended", finished=False, events=events))
         return
-    summary = _summary(work, probed, epochs, done, last, events)
-    kept = done[-1].candidate if summary.kept == "finetune" else probed.candidate
+    best = best_phase(done, named=bool(work.tuning.phases))
+    summary = _summary(work, probed, epochs, done, best, last, events)
+    kept = best.candidate if summary.kept == "finetune" else probed.candidate
     leave(
         work,
         replace(kept, resolved=replace(kept.resolved, plan=work.resolved.plan)),
@@ -208,10 +209,28 @@ def _no_epochs(reason: str, *, finished: bool, events: Sequence[str] = ()) -> Tu
     )
 
 
+def best_phase(done: Sequence[Trained], *, named: bool) -> Trained:
+    """The phase whose classifier is kept: of a named recipe the last, otherwise the one with the least validation loss.
+
+    Of equals, and without validation photos, the last.
+    """
+    losses = [each.tuned.epochs[each.tuned.best_epoch - 1].validation_loss for each in done]
+    known = [loss for loss in losses if loss is not None]
+    if named or len(known) < len(done):
+        return done[-1]
+    return done[max(place for place, loss in enumerate(losses) if loss == min(known))]
+
+
 def _summary(
-    work: Work, probed: Probed, epochs: Sequence[Epoch], done: Sequence[Trained], last: Tuned, events: list[str]
+    work: Work,
+    probed: Probed,
+    epochs: Sequence[Epoch],
+    done: Sequence[Trained],
+    best: Trained,
+    last: Tuned,
+    events: list[str],
 ) -> TuningSummary:
-    manifest, answers, candidate = work.intake.manifest, done[-1].answers, done[-1].candidate
+    manifest, answers, candidate = work.intake.manifest, best.answers, best.candidate
     rows = rows_of(manifest, "validation")
     labels = np.array([photo.label for photo in manifest.photos])[rows]
     asked = is_asked_for(work.resolved.plan.recipe, stopped=last.stopped)
@@ -232,10 +251,10 @@ def _summary(
     summaries = tuple(each.summary for each in done)
     return TuningSummary(
         epochs=tuple(epochs),
-        best_epoch=summaries[-1].best_epoch,
+        best_epoch=best.summary.best_epoch,
         finished=not last.stopped,
         stopped_early=last.stopped_early,
-        frozen_sha256=summaries[-1].frozen_sha256,
+        frozen_sha256=best.summary.frozen_sha256,
         comparison=comparison,
         comparison_on_test=tested if found.split == "test" else None,
         probe_validation_loss=losses[0] if losses else None,
