@@ -7,7 +7,7 @@ their validation photos, as published, the others by the test photos.
 
 Ends with status 1 where a recipe does not reach its floor.
 
-    python bench/bench_recipes.py [--recipe NAME ...] [--without-auto] [--json FILE]
+    python bench/bench_recipes.py [--recipe NAME ...] [--without-auto] [--runs FOLDER] [--json FILE]
 """
 
 import argparse
@@ -48,7 +48,7 @@ CASES = (
     Case("features-vgg16-augmented", "cats_and_dogs_small", 0.96, (30,), MOBILENET_V2),
     Case("finetune-vgg16-block5", "cats_and_dogs_small", 0.97, (30, 10), MOBILENET_V2),
     Case("santa-vgg19", "santa", 0.93, (30,), MOBILENET_V2, split="540/200/180"),
-    Case("cifar10-efficientnetb0@corrected", "cifar10_small", 0.70, (20, 1), MOBILENET_V2, views=4),
+    Case("cifar10-efficientnetb0@corrected", "cifar10_small", 0.70, (18, 20), MOBILENET),
 )
 
 
@@ -70,11 +70,11 @@ def recipe_words(case: Case) -> list[str]:
     return words + (["--views", str(case.views)] if case.views else [])
 
 
-def run_case(case: Case, *, with_auto: bool) -> dict[str, Any]:
+def run_case(case: Case, *, with_auto: bool, runs: Path | None) -> dict[str, Any]:
     """Train both from empty caches; what each reached."""
     common, own = words_of(case), recipe_words(case)
     with tempfile.TemporaryDirectory() as cache:
-        found = outcome(train([*common, *own], cache=Path(cache)))
+        found = outcome(train([*common, *own], cache=Path(cache), run=runs / case.recipe if runs else None))
     auto = None
     if with_auto:
         from graft.training.recipes.catalogue import find
@@ -138,10 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--recipe", nargs="+", choices=[case.recipe for case in CASES])
     words.add_argument("--without-auto", action="store_true")
+    words.add_argument("--runs", type=Path, help="keep the recipes' runs there, for their charts")
     words.add_argument("--json", type=Path, help="write everything there too")
     given = words.parse_args(arguments)
     chosen = [case for case in CASES if not given.recipe or case.recipe in given.recipe]
-    results = [run_case(case, with_auto=not given.without_auto) for case in chosen]
+    results = [run_case(case, with_auto=not given.without_auto, runs=given.runs) for case in chosen]
     table([row(case, result) for case, result in zip(chosen, results, strict=True)])
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n")

@@ -21,14 +21,16 @@ build(find(sys.argv[1]), side_pixels=int(sys.argv[2])).save_weights(sys.argv[3])
 """
 
 
-def train(words: Sequence[str], *, cache: Path) -> dict[str, Any]:
+def train(words: Sequence[str], *, cache: Path, run: Path | None = None) -> dict[str, Any]:
     """Run `graft train … --json` in a process of its own; returns its object with `wall` seconds and `anonymous` bytes.
 
-    `anonymous` is the peak of memory that no file backs, children included, sampled on Linux; 0 elsewhere. Added are
-    the run's records `comparison`, and `summary` of its fine-tuning, None where there was none.
+    The run is kept where `run` names a folder. `anonymous` is the peak of memory that no file backs, children included,
+    sampled on Linux; 0 elsewhere. Added are the run's records `comparison`, and `summary` of its fine-tuning, None
+    where there was none.
     """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "graft", "train", *words, "-o", f"{folder}/run", "--json", "--quiet"]
+        run = run or Path(folder, "run")
+        command = [sys.executable, "-m", "graft", "train", *words, "-o", str(run), "--json", "--quiet"]
         began = time.perf_counter()
         environment = os.environ | {"GRAFT_CACHE": str(cache)}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -37,8 +39,8 @@ def train(words: Sequence[str], *, cache: Path) -> dict[str, Any]:
         wall = time.perf_counter() - began
         if process.returncode:
             sys.exit(f"{' '.join(command)} ended with status {process.returncode}")
-        comparison = json.loads(Path(folder, "run", "comparison.json").read_text())
-        tuning = Path(folder, "run", "tuning.json")
+        comparison = json.loads((run / "comparison.json").read_text())
+        tuning = run / "tuning.json"
         summary = json.loads(tuning.read_text()) if tuning.is_file() else None
     measured = {"wall": wall, "anonymous": peak, "comparison": comparison, "summary": summary}
     return json.loads(output.splitlines()[-1]) | measured
