@@ -20,7 +20,7 @@ from pathlib import Path
 from graft.backbones.catalogue import find as find_backbone
 from graft.backbones.layers import LayerTable
 from graft.core.progress import make_progress
-from graft.report.recipes import best_measured, best_published, layer_lines, measured_lines
+from graft.report.recipes import best_published, layer_lines, measured_lines, measured_of
 from graft.report.words import NO_BREAK
 from graft.training.recipes.catalogue import catalogue
 from graft.training.recipes.counting import figures
@@ -50,9 +50,10 @@ def index_blocks() -> dict[str, str]:
         "| recipe | what it teaches | data | network | published | measured |",
         "|---|---|---|---|---|---|",
     ]
-    for name, (recipe, *_) in lectures().items():
+    for name, group in lectures().items():
+        recipe = group[0]
         cells = (f"[`{name}`]({name}.md)", recipe.lesson, f"`{recipe.data}`", f"`{recipe.backbone}`")
-        lines.append(f"| {' | '.join((*cells, best_published(recipe), best_measured(recipe)))} |")
+        lines.append(f"| {' | '.join((*cells, best_published(recipe), measured_of(group)))} |")
     return {"recipes": plain("\n".join(lines))}
 
 

@@ -106,7 +106,7 @@ def test_run_is_a_training(monkeypatch, capsys):
         (["show", "scratch-cnn", "-o", "x.py"], "--output belongs to graft recipes show --as-keras"),
         (["show", "scratch-cnn", "--classes", "1"], "--classes must be a whole number of at least 2"),
         (["run"], "NAME and DATA must be given."),
-        (["run", "scratch-cnn"], "graft data fetch cats_and_dogs_small"),
+        (["run", "scratch-cnn"], "graft data list tells of its own photos"),
         (["run", "classify", "photos"], "graft classify IMAGES"),
         (["run", "scratch-cnn", "photos", "--classes", "2"], "--classes means nothing to graft recipes run."),
         (["run", "scratch-cnn", "photos", "--recipe", "probe"], "--recipe means nothing to graft recipes run."),

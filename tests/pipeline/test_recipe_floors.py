@@ -9,16 +9,22 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "bench" / "bench_recipes.py"
-RECIPES = (
-    *("sign-digits-vgg16", "scratch-cnn", "scratch-cnn-augmented", "features-vgg16", "features-vgg16-augmented"),
-    *("finetune-vgg16-block5", "santa-vgg19", "cifar10-efficientnetb0@corrected"),
-)
-SECONDS_TO_END = 3600
+FLOORS = {
+    "sign-digits-vgg16": 0.97,
+    "scratch-cnn": 0.70,
+    "scratch-cnn-augmented": 0.76,
+    "features-vgg16": 0.96,
+    "features-vgg16-augmented": 0.96,
+    "finetune-vgg16-block5": 0.97,
+    "santa-vgg19": 0.93,
+    "cifar10-efficientnetb0@corrected": 0.70,
+}
+SECONDS_TO_END = 7200  # of a recipe and of auto beside it, on a busy machine
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS_TO_END)
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.timeout(SECONDS_TO_END + 60)
+@pytest.mark.parametrize("recipe", FLOORS)
 def test_a_recipe_reaches_its_floor(shared: Path, tmp_path: Path, recipe: str) -> None:
     """The same script writes the table in bench/RESULTS.md, Graft's own `auto` on the same photos beside."""
     report = tmp_path / "recipes.json"
@@ -27,7 +33,7 @@ def test_a_recipe_reaches_its_floor(shared: Path, tmp_path: Path, recipe: str) -
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (found,) = json.loads(report.read_text())
     assert found["recipe"] == recipe
-    assert found["reached"] >= found["floor"] > 0.5
+    assert found["reached"] >= FLOORS[recipe]
     assert found["auto"]["test"]["accuracy"] > 0.5
 
 

@@ -58,6 +58,7 @@ def stepped(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pyte
     indirect=True,
 )
 def test_a_step_of_each_recipe_on_real_photos(stepped: Trained) -> None:
+    assert set(stepped.results) >= set(FAST)
     for name in stepped.results:
         assert stepped[name]["seen"]["tuned"] == len(catalogue()[name].phases)
         run, recipe = stepped.run(name), catalogue()[name]

@@ -8,6 +8,7 @@ from graft.report.recipes import (
     layer_lines,
     list_lines,
     measured_lines,
+    measured_of,
     published_text,
     recipe_text,
     way_text,
@@ -107,6 +108,10 @@ def test_results_in_a_few_words():
     found = replace(recipe, measured=(replace(own, validation=0.99), MEASURED))
     assert best_measured(found).replace(NO_BREAK, " ") == "95.0 % test with mobilenet_v2_1.0"
     assert best_measured(replace(recipe, measured=(own,))).replace(NO_BREAK, " ") == "96.0 % validation"
+    variant = replace(found, name=f"{recipe.name}@corrected")
+    told = measured_of((replace(recipe, measured=()), variant)).replace(NO_BREAK, " ")
+    assert told == "95.0 % test with mobilenet_v2_1.0, @corrected"
+    assert measured_of((replace(recipe, measured=()),)) == "not reproduced"
     assert best_published(find("features-vgg16")) == "90 % validation"
     assert best_published(find("santa-vgg19@intended")) == "nothing"
 

@@ -97,11 +97,14 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
 
         console.value(to_value(seen))
         return 0
+    from graft.data.public.catalogue import public_data
     from graft.pipeline.recipes import shown
 
     console.line(shown(seen, every=hasattr(arguments, "every")))
     run = f"graft recipes run {name} DATA"
-    console.advise(run, f"trains it on your photos, or on its own: graft data fetch {find(name).data}")
+    own = find(name).data
+    its = f", or on its own: graft data fetch {own}" if public_data()[own].url else ""
+    console.advise(run, f"trains it on your photos{its}")
     return 0
 
 
@@ -120,7 +123,7 @@ def run_recipe(arguments: Namespace, console: Console) -> int:
     if len(arguments.names) != 2:
         raise BadInput(
             f"One folder of photos must follow {recipe.name}, got {len(arguments.names) - 1}.",
-            hint=f"graft data fetch {recipe.data} brings its own; or name a folder with a folder for each class.",
+            hint="Name a folder with a folder for each class; graft data list tells of its own photos.",
         )
     arguments.recipe, arguments.data = recipe.name, arguments.names[1]
     return train.run(arguments, console)

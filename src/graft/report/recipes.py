@@ -64,7 +64,7 @@ def list_lines(recipes: Sequence[Recipe], ways: Sequence[Way]) -> list[str]:
     for plain, group in groupby(recipes, key=lambda each: each.name.partition("@")[0]):
         first, *variants = group
         names = [plain, *(f"  @{each.name.partition('@')[2]}" for each in variants)]
-        told = [first.title, f"published {best_published(first)}", f"measured {best_measured(first)}"]
+        told = [first.title, f"published {best_published(first)}", f"measured {measured_of((first, *variants))}"]
         rows += zip_longest(names, told, fillvalue="")
     lines = columns(rows)
     lines += ["", "Ways to reuse a pretrained network, each a command:"]
@@ -114,7 +114,9 @@ def _facts(recipe: Recipe, figures: SystemFigures, variants: Sequence[str]) -> I
         yield from _wrapped("measured", line)
     for measured in recipe.measured:
         yield from _wrapped("command", measured.command)
-    yield from _wrapped("data", f"{recipe.data}: {train:,} training, {validation:,} validation, {test:,} test photos")
+    told = f"{recipe.data}; as published {train:,} training, {validation:,} validation, {test:,} test photos"
+    counts = "" if recipe.split == "as given" else f": --split {recipe.split}"
+    yield from _wrapped("data", told + counts)
     size = f"at {figures.side_pixels} px, {PREPROCESSING[recipe.preprocessing]}"
     yield from _wrapped("network", f"{backbone.title} with {weights}, {size}")
     units = figures.layers[-1].shape[0]
@@ -239,6 +241,15 @@ def best_measured(recipe: Recipe) -> str:
     score = f"{percent(best.test)} test" if best.test is not None else f"{percent(best.validation or 0.0)} validation"
     own = catalogue()[recipe.name].backbone
     return score if best.backbone == own else f"{score} with {best.backbone}"
+
+
+def measured_of(group: Sequence[Recipe]) -> str:
+    """The best measured result of a recipe, or of the first of its variants that has one, which is named then."""
+    for recipe in group:
+        if recipe.measured:
+            variant = recipe.name.partition("@")[2]
+            return best_measured(recipe) + (f", @{variant}" if variant else "")
+    return NOT_REPRODUCED
 
 
 def _stated(share: float) -> str:

@@ -128,3 +128,10 @@ def test_the_four_ways():
         assert not way.recipe or way.recipe in catalogue()
         assert way.command.startswith("graft ")
         assert from_json(Way, to_json(way), source="test") == way
+
+
+@pytest.mark.parametrize("recipe", catalogue().values(), ids=catalogue())
+def test_a_result_is_that_of_its_own_recipe(recipe):
+    """A variant is made of another recipe, whose results are none of its own."""
+    for measured in recipe.measured:
+        assert f"--recipe {recipe.name} " in f"{measured.command} "

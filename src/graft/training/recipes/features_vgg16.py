@@ -56,6 +56,7 @@ CORRECTED: Final = replace(
     summary="As features-vgg16, with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
+    measured=(),
 )
 
 RECIPES: Final = (FEATURES_VGG16, CORRECTED)

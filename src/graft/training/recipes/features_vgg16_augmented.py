@@ -61,6 +61,7 @@ CORRECTED: Final = replace(
     summary="As features-vgg16-augmented, with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
+    measured=(),
 )
 
 SHORT: Final = replace(
@@ -71,6 +72,7 @@ SHORT: Final = replace(
     photos=(2500, 1000, 1000),
     phases=(replace(FEATURES_VGG16_AUGMENTED.phases[0], epochs=10, steps_per_epoch=50, rate=1e-3),),
     published=(Published(split="validation", low=0.90, high=0.90, when="about; of which photos is not said"),),
+    measured=(),
     ours=(
         "It had 2,500 training photos where cats_and_dogs_small has 2,000.",
         "Its batch and its validation and test photos are taken to be those of features-vgg16-augmented.",

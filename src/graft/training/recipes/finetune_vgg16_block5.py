@@ -70,6 +70,7 @@ CORRECTED: Final = replace(
     summary="As finetune-vgg16-block5, with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
+    measured=(),
 )
 
 RECIPES: Final = (FINETUNE_VGG16_BLOCK5, CORRECTED)

@@ -60,6 +60,7 @@ CORRECTED: Final = replace(
     summary="As santa-vgg19, with VGG19's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
+    measured=(),
 )
 
 INTENDED: Final = replace(
@@ -70,6 +71,7 @@ INTENDED: Final = replace(
     phases=(replace(SANTA_VGG19.phases[0], name="block 5", freeze=Freeze(kind="until", layer="block5_conv1")),),
     trainable_parameters=(9_709_833,),
     published=(),
+    measured=(),
 )
 
 RECIPES: Final = (SANTA_VGG19, CORRECTED, INTENDED)

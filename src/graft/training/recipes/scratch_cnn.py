@@ -4,7 +4,7 @@ Four 3 x 3 convolutions without padding (32, 64, 128, 128 channels), each follow
 and one sigmoid unit: 3,453,121 parameters, of which 3,211,776 are in the Dense layer. 2,000 training photos.
 
 Published: some 70 % of the validation photos and more; it overfits after 5 to 10 epochs.
-Measured: see `measured` below; empty means not reproduced.
+Measured: not yet; empty means not reproduced.
 
 `--backbone convnet_batch` and its sisters (layer, group, instance, weight …) are the same network with a normalisation
 after each convolution.

@@ -4,7 +4,7 @@
 moved, leaned, zoomed and mirrored: what is done against overfitting where nothing pretrained is used.
 
 Published: 76 % of the validation photos at 30 epochs, 83 to 84 % at 100 to 130; 80 to 83 % with augmentation alone.
-Measured: see `measured` below; empty means not reproduced.
+Measured: not yet; empty means not reproduced.
 """
 
 from typing import Final

@@ -60,6 +60,7 @@ CORRECTED: Final = replace(
     summary="As sign-digits-vgg16, with VGG16's own preprocessing: BGR, the means of ImageNet taken off.",
     preprocessing="backbone",
     published=(),
+    measured=(),
 )
 
 RECIPES: Final = (SIGN_DIGITS_VGG16, CORRECTED)
