@@ -113,6 +113,8 @@ def test_results_in_a_few_words():
     assert told == "95.0 % test with mobilenet_v2_1.0, @corrected"
     assert measured_of((replace(recipe, measured=()),)) == "not reproduced"
     assert best_published(find("features-vgg16")) == "90 % validation"
+    assert best_published(find("features-vgg16-augmented")) == "90 to 96 % validation"
+    assert best_published(find("cifar10-efficientnetb0")) == "93.8 % test", "not that of 100 epochs more"
     assert best_published(find("santa-vgg19@intended")) == "nothing"
 
 

@@ -205,8 +205,11 @@ def _share(run: Sequence[SystemLayer]) -> str:
 
 def published_text(each: Published) -> str:
     """A published result with the digits that were published: `97 % test, after both phases`."""
-    accuracy = f"{_stated(each.low)} %" if each.low == each.high else f"{_stated(each.low)} to {_stated(each.high)} %"
-    return f"{accuracy} {each.split}" + (f", {each.when}" if each.when else "")
+    return f"{_accuracy(each)} {each.split}" + (f", {each.when}" if each.when else "")
+
+
+def _accuracy(each: Published) -> str:
+    return f"{_stated(each.low)} %" if each.low == each.high else f"{_stated(each.low)} to {_stated(each.high)} %"
 
 
 def measured_text(each: Measured) -> str:
@@ -226,9 +229,10 @@ def measured_text(each: Measured) -> str:
 
 
 def best_published(recipe: Recipe) -> str:
-    """The best published result in a few words, of the test photos where there is one: `97 % test`."""
-    best = max(recipe.published, key=lambda each: (each.split == "test", each.high), default=None)
-    return f"{_stated(best.high)} % {best.split}" if best else "nothing"
+    """The best result published of this very training in a few words, of the test photos where there is one."""
+    own = [each for each in recipe.published if each.of_this]
+    best = max(own, key=lambda each: (each.split == "test", each.high), default=None)
+    return f"{_accuracy(best)} {best.split}" if best else "nothing"
 
 
 def best_measured(recipe: Recipe) -> str:

@@ -22,6 +22,7 @@ class Published:
     low: Share
     high: Share
     when: str = ""  # after how many epochs, in which variant
+    of_this: bool = True  # False: of a longer or another training than the recipe's
 
 
 @record
