@@ -21,7 +21,9 @@ from graft.pipeline.choosing import Chosen
 from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
 from graft.pipeline.planning import RANDOM, follow, preprocessing, resolve_plan
 from graft.pipeline.reference import OPEN, on_network, recipe_tuning, sized, with_recipe
+from graft.training.heads.records import Head
 from graft.training.recipes import catalogue as recipes
+from graft.training.recipes.catalogue import find
 from graft.training.records import Plan
 from graft.training.tuning.records import Tuning
 from tests.pipeline.conftest import write_photos
@@ -136,6 +138,14 @@ class TestWhatMayBeSaid:
         words = {field.name for field in fields(TuningOptions) if not hasattr(RuleOptions, field.name)}
         assert set(OTHERS) == words and words >= OPEN
         assert set(CLOSED) | OPEN == words
+
+    def test_any_recipe_takes_another_head(self) -> None:
+        options = with_recipe(asked("santa-vgg19", head="global_average_pooling,dense=8"))
+        head = recipe_tuning(options, "tensorflow").head
+        assert isinstance(head, Head)
+        assert [layer.kind for layer in head.layers] == ["global_average_pooling", "dense"]
+        own = recipe_tuning(with_recipe(asked("santa-vgg19")), "tensorflow").head
+        assert own == find("santa-vgg19").head != head
 
     @pytest.mark.parametrize("word", CLOSED)
     def test_what_would_make_it_another_is_refused_by_name(self, word: str) -> None:

@@ -12,13 +12,14 @@ from graft.core import machine
 from graft.core.errors import BadInput
 from graft.pipeline.choosing import side_pixels
 from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
+from graft.training.heads.words import parse as parse_head
 from graft.training.recipes.catalogue import find
 from graft.training.recipes.counting import check_size, for_network, wrong_map
 from graft.training.recipes.records import Recipe
 from graft.training.tuning.records import Backend, Phase, Tuning
 
 # What a user may say about the training of a named recipe; the rest is what makes it that recipe.
-OPEN: Final = frozenset({"epochs", "batch", "views", "train_precision", "store", "backend"})
+OPEN: Final = frozenset({"head", "epochs", "batch", "views", "train_precision", "store", "backend"})
 
 
 def with_recipe(options: TrainOptions) -> TrainOptions:
@@ -43,10 +44,10 @@ def with_recipe(options: TrainOptions) -> TrainOptions:
 
 
 def recipe_tuning(options: TrainOptions, backend: Backend) -> Tuning:
-    """The training of a named recipe, with as many epochs as were asked for."""
+    """The training of a named recipe, with as many epochs as were asked for, and another head where one was."""
     recipe = find(options.recipe)
     return Tuning(
-        head=recipe.head,
+        head=recipe.head if options.head == TuningOptions().head else parse_head(options.head),
         phases=_phases(recipe, options.epochs),
         augmentation=recipe.augmentation,
         augments=recipe.augments,
