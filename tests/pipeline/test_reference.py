@@ -19,7 +19,7 @@ from graft.data.records import Manifest
 from graft.pipeline import asking, planning, reference
 from graft.pipeline.choosing import Chosen
 from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
-from graft.pipeline.planning import RANDOM, follow, preprocessing, resolve_plan
+from graft.pipeline.planning import follow, preprocessing, resolve_plan
 from graft.pipeline.reference import OPEN, on_network, recipe_tuning, sized, with_recipe
 from graft.training.heads.records import Head
 from graft.training.recipes import catalogue as recipes
@@ -100,7 +100,7 @@ class TestWhatItFixes:
         assert added == (0, 0, 0, 0, None) and tuning.layer_decay == 1
         record = find_backbone(recipe.backbone)
         assert plan.preprocessing == preprocessing(recipe.preprocessing, record)
-        assert (plan.backbone_reason == RANDOM) is (recipe.weights == "random")
+        assert plan.random_weights is (recipe.weights == "random")
 
     @pytest.mark.parametrize(
         "words", ["santa-vgg19@published", "Santa_VGG19", " santa-vgg19 ", "SANTA-VGG19@PUBLISHED"]
@@ -255,22 +255,24 @@ class TestAnotherNetwork:
             planned(manifest, "cifar10-efficientnetb0", backbone="sprout", image_size=48)
         assert caught.value.hint == "Use --image-size 224 or 112." or "112" in caught.value.hint
         assert planned(manifest, "cifar10-efficientnetb0", backbone="sprout", image_size=112).side_pixels == 112
+        other = planned(manifest, "cifar10-efficientnetb0", backbone="sprout", image_size=48, head="flatten,dense=8")
+        assert other.side_pixels == 48, "another head, that fits every map"
 
 
 class TestWeights:
     def test_from_nothing_as_the_recipe_has_it(self, manifest: Manifest, in_this_process: Any) -> None:
         plan = planned(manifest, "scratch-cnn", seed=3)
-        assert (plan.backbone_reason, plan.weights_sha256) == (RANDOM, "b" * 64)
+        assert (plan.random_weights, plan.weights_sha256) == (True, "b" * 64)
         assert in_this_process == [("convnet", 150, 3)]
 
     def test_from_nothing_on_another_network(self, manifest: Manifest, in_this_process: Any) -> None:
-        assert planned(manifest, "scratch-cnn", backbone="sprout", image_size=48).backbone_reason == RANDOM
+        assert planned(manifest, "scratch-cnn", backbone="sprout", image_size=48).random_weights
         assert in_this_process == [("sprout", 48, 0)]
 
     @pytest.mark.parametrize("recipe", ["features-vgg16", "finetune"])
     def test_asked_for(self, manifest: Manifest, in_this_process: Any, recipe: str) -> None:
         plan = planned(manifest, recipe, backbone="vgg16", weights="random", image_size=64)
-        assert (plan.backbone, plan.backbone_reason) == ("vgg16", RANDOM)
+        assert (plan.backbone, plan.random_weights) == ("vgg16", True)
         assert in_this_process == [("vgg16", 64, 0)]
 
     def test_a_file_is_not_random(self, manifest: Manifest, in_this_process: Any) -> None:

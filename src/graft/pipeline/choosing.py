@@ -32,6 +32,7 @@ class Chosen:
     record: BackboneRecord
     weights: WeightsFile
     reason: str
+    random: bool = False  # whether the weights were drawn, to train from nothing
 
 
 def choose_backbone(

@@ -14,7 +14,7 @@ from graft.data.records import Split
 from graft.features.engines import best_precision
 from graft.features.records import Output, Precision, Program
 from graft.features.table import bytes_needed
-from graft.pipeline.planning import RANDOM, program_of
+from graft.pipeline.planning import program_of
 from graft.pipeline.scoring import Probed, rows_of
 from graft.pipeline.work import Work
 from graft.pipeline.workspace import cap_bytes
@@ -113,7 +113,7 @@ def phase_layout(work: Work, probed: Probed, phase: Phase) -> Layout:
 
 def from_nothing(work: Work) -> bool:
     """Whether the network's weights are random: what is tracked of them says nothing, and must be learned too."""
-    return work.resolved.plan.backbone_reason == RANDOM
+    return work.resolved.plan.random_weights
 
 
 def _layout(work: Work, layout: Layout) -> Layout:

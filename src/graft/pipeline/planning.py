@@ -31,7 +31,6 @@ from graft.training.records import Plan
 from graft.training.tuning.records import Tuning
 
 WORDS: Final = ("until", "last", "level")  # ways to say what is frozen that depend on the network
-RANDOM: Final = "its weights are random, as asked: it is trained from nothing"
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,12 @@ def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None =
 
 def _chosen(options: TrainOptions, given: Plan | None, ranking: Ranking | None) -> Chosen:
     """The network with its weights: those of a file, remembered ones, or random ones."""
-    followed = given is not None and given.backbone_reason == RANDOM and options.weights is None
+    followed = given is not None and given.random_weights and options.weights is None
     if options.weights == "random" or followed:
         record = find(options.backbone)
         side = side_pixels(sized(options, record).image_size, record)
-        return Chosen(record, initial_weights(record, side, options.seed, machine.cache_directory()), RANDOM)
+        drawn = initial_weights(record, side, options.seed, machine.cache_directory())
+        return Chosen(record, drawn, "its weights are random, as asked: it is trained from nothing", random=True)
     try:
         return choose_backbone(options.backbone, options.weights, given=given, ranking=ranking)
     except BadInput as problem:
@@ -106,6 +106,7 @@ def make_plan(options: TrainOptions, manifest: Manifest, chosen: Chosen, *, thre
         backbone=record.name,
         backbone_reason=chosen.reason,
         weights_sha256=chosen.weights.sha256,
+        random_weights=chosen.random,
         side_pixels=side_pixels(options.image_size, record),
         preprocessing=preprocessing(options.preprocessing, record),
         precision=precision(options.precision, options.engine),

@@ -12,6 +12,7 @@ from graft.core import machine
 from graft.core.errors import BadInput
 from graft.pipeline.choosing import side_pixels
 from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
+from graft.training.heads.records import Head
 from graft.training.heads.words import parse as parse_head
 from graft.training.recipes.catalogue import find
 from graft.training.recipes.counting import check_size, for_network, wrong_map
@@ -71,6 +72,8 @@ def sized(options: TrainOptions, record: BackboneRecord) -> TrainOptions:
 
 def on_network(tuning: Tuning, recipe: Recipe, record: BackboneRecord, image_size: int) -> Tuning:
     """The training on a network that may be another than the recipe's; raises as `sized_table`."""
+    if isinstance(tuning.head, Head):
+        recipe = replace(recipe, head=tuning.head)  # it, and not the recipe's own, must fit the network's last map
     there = for_network(recipe, sized_table(recipe, record, image_size))
     pairs = zip(tuning.phases, there.phases, strict=True)
     return replace(tuning, phases=tuple(replace(phase, freeze=other.freeze) for phase, other in pairs))

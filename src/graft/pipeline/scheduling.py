@@ -40,7 +40,7 @@ LEAST_STEPS: Final = 300  # in all: a few photos are seen more often
 MOST_STRETCH: Final = 3
 # (epochs, views) under a time budget, from the most to the least that is worth its time
 LADDER: Final = ((16, 8), (12, 8), (10, 6), (8, 4), (6, 3))
-FINISH_SECONDS: Final = 8.0  # to compile, measure and write the classifier: 2 to 5 for the small networks
+FINISH_SECONDS: Final = 8.0  # to compile, measure and write the classifier
 MARGIN: Final = 1.15  # estimates are of a quiet moment
 TIMED_PHOTOS: Final = 16
 

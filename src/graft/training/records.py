@@ -33,6 +33,7 @@ class Plan:
     backbone: str
     backbone_reason: str
     weights_sha256: str
+    random_weights: bool = False  # drawn from the seed: the network is trained from nothing
     side_pixels: Annotated[int, Ge(8)]
     preprocessing: Preprocessing
     precision: Precision
