@@ -147,6 +147,6 @@ if __name__ == "__main__":
     words.add_argument("--charts", nargs="+", type=Path, default=[], metavar="RUN", help="runs to take charts from")
     for run in words.parse_args().charts:
         print(f"{take_charts(run)}: charts taken from {run}", file=sys.stderr)
-    from graft.pipeline.reference import sized_table
+    from graft.pipeline.recipes.reference import sized_table
 
     main(lambda recipe: sized_table(recipe, find_backbone(recipe.backbone), None))

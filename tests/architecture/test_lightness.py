@@ -40,7 +40,7 @@ def test_importing_graft_loads_no_library():
     "module",
     [
         *("graft.pipeline.predict", "graft.pipeline.inspect", "graft.pipeline.augment", "graft.bundle.bundle"),
-        *("graft.report.inspection_page", "graft.pipeline.public_data", "graft.pipeline.recipes"),
+        *("graft.report.inspection_page", "graft.pipeline.public_data", "graft.pipeline.recipes.showing"),
     ],
 )
 def test_the_quick_path_loads_no_training_library(module):

@@ -57,7 +57,7 @@ def list_recipes(arguments: Namespace, console: Console) -> int:
     _refuse(arguments, "list", ())
     if arguments.names:
         raise BadInput(f"Nothing may follow list, got {arguments.names[0]!r}.", hint="Did you mean graft recipes show?")
-    from graft.pipeline.recipes import listed
+    from graft.pipeline.recipes.showing import listed
     from graft.training.recipes.catalogue import catalogue, ways
 
     if console.json:
@@ -75,7 +75,7 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
     """One recipe with everything that is known of it, or as a script."""
     _refuse(arguments, "show", (*SHOWN, *SHOW_ONLY))
     name = _only_name(arguments)
-    from graft.pipeline.recipes import view, way
+    from graft.pipeline.recipes.showing import view, way
     from graft.training.recipes.catalogue import find
 
     if found := way(name):
@@ -98,7 +98,7 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
         console.value(to_value(seen))
         return 0
     from graft.data.public.catalogue import public_data
-    from graft.pipeline.recipes import shown
+    from graft.pipeline.recipes.showing import shown
 
     console.line(shown(seen, every=hasattr(arguments, "every")))
     run = f"graft recipes run {name} DATA"
@@ -160,7 +160,7 @@ def _tell_way(found: "Way", console: Console) -> int:
 
         console.value(to_value(found))
         return 0
-    from graft.pipeline.recipes import way_shown
+    from graft.pipeline.recipes.showing import way_shown
 
     console.line(way_shown(found))
     console.advise(found.command, "does it; IMAGES or DATA are your photos")
@@ -169,7 +169,7 @@ def _tell_way(found: "Way", console: Console) -> int:
 
 def _tell_script(name: str, on: dict[str, Any], output: str | None, console: Console) -> int:
     """The script on standard output, or in a file that is not there yet."""
-    from graft.pipeline.recipes import script, write_script
+    from graft.pipeline.recipes.showing import script, write_script
 
     text = script(name, **on)
     if output is not None:

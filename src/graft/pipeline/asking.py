@@ -10,7 +10,7 @@ from graft.core.errors import BadInput
 from graft.data.augmentation.presets import DEFAULT, parse
 from graft.data.records import Manifest
 from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
-from graft.pipeline.reference import recipe_tuning
+from graft.pipeline.recipes.reference import recipe_tuning
 from graft.training.heads.records import Head
 from graft.training.heads.words import parse as parse_head
 from graft.training.records import Plan

@@ -21,7 +21,7 @@ from graft.features.records import Output, Precision, Program
 from graft.pipeline.asking import asked_tuning, check_followed
 from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking, side_pixels
 from graft.pipeline.options import OWN_RECIPES, TrainOptions
-from graft.pipeline.reference import on_network, sized
+from graft.pipeline.recipes.reference import on_network, sized
 from graft.pipeline.run import shortened
 from graft.training.heads.records import Head
 from graft.training.heads.shapes import head_layers, units_of

@@ -19,15 +19,15 @@ from graft.features.extraction import extract
 from graft.features.records import Activations
 from graft.pipeline.clock import Clock
 from graft.pipeline.figures import check_folder, write_figures
-from graft.pipeline.finetuning import finetune, tuned_already, tuning_values
 from graft.pipeline.intake import Intake, earlier_splits, read_data
 from graft.pipeline.leaving import is_whole, leave
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, follow, program_of, read_plan, resolve_plan
-from graft.pipeline.reference import with_recipe
+from graft.pipeline.recipes.reference import with_recipe
 from graft.pipeline.reporting import next_commands, report_data, write_report
 from graft.pipeline.run import Run, as_begun, check_free, place_run
 from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, measure, training_rows
+from graft.pipeline.tuning.finetuning import finetune, tuned_already, tuning_values
 from graft.pipeline.work import Work
 from graft.pipeline.workspace import feature_store, scratch_folder, working
 from graft.report.figures import AGAIN

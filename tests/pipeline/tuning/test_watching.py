@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.pipeline import finetuning
+from graft.pipeline.tuning import finetuning
 from graft.report import tensorboard
 from tests.report.factory import make_epochs
 

@@ -22,9 +22,9 @@ from graft.data.augmentation.views import make_view
 from graft.data.images import load_pixels
 from graft.data.records import Photo
 from graft.features.preprocessing import network_input
-from graft.pipeline import answering, finetuning, phases, views
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.train import train
+from graft.pipeline.tuning import answering, finetuning, phases, views
 
 
 class Telling(SilentProgress):

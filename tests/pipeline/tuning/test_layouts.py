@@ -11,10 +11,10 @@ from graft.backbones.freezing import Freeze
 from graft.core.errors import BadInput
 from graft.features.records import Output
 from graft.pipeline import asking
-from graft.pipeline import layouts as module
 from graft.pipeline.intake import Intake
-from graft.pipeline.layouts import RATES, Layout, draft, layouts, main_phase, most_views, usual_batch
 from graft.pipeline.scoring import rows_of
+from graft.pipeline.tuning import layouts as module
+from graft.pipeline.tuning.layouts import RATES, Layout, draft, layouts, main_phase, most_views, usual_batch
 from graft.pipeline.work import Work
 from graft.training.linear import classify, probabilities
 from graft.training.tuning.records import Schedule

@@ -15,7 +15,8 @@ from graft.data.stream import PhotoReader, stream_views
 from graft.features.engines import run_pixels
 from graft.features.extraction import opened_engine
 from graft.features.sources import StoredSource
-from graft.pipeline.layouts import (
+from graft.pipeline.scoring import Probed
+from graft.pipeline.tuning.layouts import (
     Layout,
     count_of,
     draft,
@@ -26,8 +27,7 @@ from graft.pipeline.layouts import (
     phase_layout,
     usual_batch,
 )
-from graft.pipeline.scoring import Probed
-from graft.pipeline.views import task_of
+from graft.pipeline.tuning.views import task_of
 from graft.pipeline.work import Work
 from graft.report.words import byte_size, counted, duration
 from graft.training.tuning.loop import seconds_per_step

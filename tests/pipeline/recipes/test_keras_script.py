@@ -17,7 +17,7 @@ import pytest
 from graft.core.errors import BadInput
 from graft.core.telemetry import without_telemetry
 from graft.data.augmentation.presets import PRESETS
-from graft.pipeline.keras_script import keras_script
+from graft.pipeline.recipes.keras_script import keras_script
 from graft.training.recipes.catalogue import catalogue, find
 from graft.training.recipes.counting import figures
 from tests.training.recipes.tables import own_table, table

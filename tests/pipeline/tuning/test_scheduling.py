@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from graft.pipeline import asking, scheduling
-from graft.pipeline import layouts as module
+from graft.pipeline import asking
 from graft.pipeline.intake import Intake
-from graft.pipeline.layouts import Layout, layouts, main_phase
 from graft.pipeline.planning import program_of
-from graft.pipeline.scheduling import EPOCHS, LADDER, VIEWS, schedule_for
+from graft.pipeline.tuning import layouts as module
+from graft.pipeline.tuning import scheduling
+from graft.pipeline.tuning.layouts import Layout, layouts, main_phase
+from graft.pipeline.tuning.scheduling import EPOCHS, LADDER, VIEWS, schedule_for
 from graft.pipeline.work import Work
 from graft.training.tuning.records import Schedule
 from tests.pipeline.works import intake_of, probed_of, scheduled, work_of

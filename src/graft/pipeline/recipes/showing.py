@@ -9,9 +9,9 @@ import numpy as np
 
 from graft.backbones.catalogue import find as find_backbone
 from graft.core.records import record
-from graft.pipeline.keras_script import keras_script
 from graft.pipeline.places import SCRIPT, write_file
-from graft.pipeline.reference import sized_table
+from graft.pipeline.recipes.keras_script import keras_script
+from graft.pipeline.recipes.reference import sized_table
 from graft.report.recipes import list_lines, recipe_text, way_text
 from graft.training.recipes.catalogue import catalogue, find, variants, ways
 from graft.training.recipes.counting import SystemFigures, figures, for_network

@@ -9,8 +9,8 @@ from graft.backbones.catalogue import find as find_backbone
 from graft.backbones.layers import LayerTable, table_of
 from graft.backbones.networks import build
 from graft.core.errors import BadInput
-from graft.pipeline import reference
-from graft.pipeline.recipes import (
+from graft.pipeline.recipes import reference
+from graft.pipeline.recipes.showing import (
     expected_seconds,
     listed,
     matrix_rate,

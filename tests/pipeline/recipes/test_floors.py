@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "bench" / "bench_recipes.py"
 FLOORS = {
     "sign-digits-vgg16": 0.97,

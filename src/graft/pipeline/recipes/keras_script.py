@@ -12,8 +12,8 @@ from graft.backbones.layers import LayerTable
 from graft.backbones.records import BackboneRecord
 from graft.core.errors import BadInput
 from graft.data.augmentation.records import Augmentation
-from graft.pipeline import keras_texts as texts
-from graft.pipeline.keras_training import ending_text, main_text
+from graft.pipeline.recipes import keras_texts as texts
+from graft.pipeline.recipes.keras_training import ending_text, main_text
 from graft.report.recipes import published_text
 from graft.training.heads.records import Convolution, Dense, Dropout, Layer
 from graft.training.heads.shapes import names, units_of

@@ -20,11 +20,11 @@ from graft.evaluation.calibration import softmax
 from graft.evaluation.comparison import Comparison, compare
 from graft.evaluation.metrics import photo_losses
 from graft.pipeline.leaving import leave
-from graft.pipeline.phases import Trained, clear_checkpoints, train_phases
 from graft.pipeline.reporting import write_report
 from graft.pipeline.run import Run
-from graft.pipeline.scheduling import FINISH_SECONDS, Step, schedule_for
 from graft.pipeline.scoring import Probed, rows_of
+from graft.pipeline.tuning.phases import Trained, clear_checkpoints, train_phases
+from graft.pipeline.tuning.scheduling import FINISH_SECONDS, Step, schedule_for
 from graft.pipeline.work import Work
 from graft.report.freezing import freezing_text
 from graft.report.history import history_csv

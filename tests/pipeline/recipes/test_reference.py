@@ -16,11 +16,12 @@ from graft.backbones.weights import WeightsFile
 from graft.core.errors import BadInput
 from graft.core.records import from_json, to_json
 from graft.data.records import Manifest
-from graft.pipeline import asking, planning, reference
+from graft.pipeline import asking, planning
 from graft.pipeline.choosing import Chosen
 from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
 from graft.pipeline.planning import follow, preprocessing, resolve_plan
-from graft.pipeline.reference import OPEN, on_network, recipe_tuning, sized, with_recipe
+from graft.pipeline.recipes import reference
+from graft.pipeline.recipes.reference import OPEN, on_network, recipe_tuning, sized, with_recipe
 from graft.training.heads.records import Head
 from graft.training.recipes import catalogue as recipes
 from graft.training.recipes.catalogue import find

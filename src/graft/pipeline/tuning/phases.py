@@ -12,12 +12,12 @@ from graft.backbones.weights import WeightsFile
 from graft.core import machine
 from graft.core.files import remove_tree
 from graft.core.records import record_hash
-from graft.pipeline.answering import Answers, answers_of, measured, trained_weights
 from graft.pipeline.bundling import write_classifier
 from graft.pipeline.run import Run
-from graft.pipeline.scheduling import Step
 from graft.pipeline.scoring import Candidate, Probed
-from graft.pipeline.views import sources, task_of
+from graft.pipeline.tuning.answering import Answers, answers_of, measured, trained_weights
+from graft.pipeline.tuning.scheduling import Step
+from graft.pipeline.tuning.views import sources, task_of
 from graft.pipeline.work import Work
 from graft.training.checkpoints import Checkpoints
 from graft.training.records import Classifier, Plan

@@ -8,8 +8,8 @@ from graft.core import machine
 from graft.data.records import Photo
 from graft.features.extraction import extract_views
 from graft.features.sources import PixelSource, Source, StoredSource
-from graft.pipeline.layouts import Layout
 from graft.pipeline.scoring import rows_of
+from graft.pipeline.tuning.layouts import Layout
 from graft.pipeline.work import Work
 from graft.training.heads.records import Head
 from graft.training.logistic import balanced_weights

@@ -21,14 +21,14 @@ from graft.core.records import record_hash
 from graft.data.records import Manifest
 from graft.evaluation.comparison import compare
 from graft.evaluation.records import Evaluation
-from graft.pipeline.finetuning import best_phase, choose, is_asked_for, tuned_already
 from graft.pipeline.run import Made, Run
+from graft.pipeline.tuning.finetuning import best_phase, choose, is_asked_for, tuned_already
 from graft.training.records import Plan, ProbeSummary
 from graft.training.tuning.records import TuningSummary
 from tests.pipeline.conftest import write_photos
 from tests.pipeline.works import FixedClock
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SECONDS_TO_END = 600
 FILES = {
     *("classifier.graft", "comparison.json", "evaluation.json", "inspection.json", "made.json", "manifest.json"),
@@ -40,11 +40,11 @@ slow = pytest.mark.slow
 
 
 def train_in_child(jobs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What came of each training, by its name; see `tuning_child`."""
+    """What came of each training, by its name; see `child`."""
     if find_spec("tensorflow") is None:  # looked for, not loaded: here Keras computes with OpenVINO
         pytest.skip("needs the extra finetune")
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.pipeline.tuning_child"],
+        [sys.executable, "-m", "tests.pipeline.tuning.child"],
         input=json.dumps(jobs),
         cwd=ROOT,
         env=os.environ | {"KERAS_BACKEND": "tensorflow"},
@@ -383,7 +383,7 @@ class TestChoice:
     def test_auto_leaves_it_out_where_nothing_could_be_better_or_be_done(
         self, recipe: str, accuracy: float | None, budget: float | None, why: str
     ) -> None:
-        from graft.pipeline.finetuning import _nothing_to_gain
+        from graft.pipeline.tuning.finetuning import _nothing_to_gain
 
         score = None if accuracy is None else SimpleNamespace(value=accuracy)
         photos = [SimpleNamespace(split="validation")] * 7
