@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.pipeline.test_finetuning import FILES, LABELS, Trained, backbone_of, tensors_of, train_in_child
 
 from graft.backbones.catalogue import find
 from graft.backbones.initial import initial_weights
@@ -25,6 +24,7 @@ from graft.training.heads.records import Head
 from graft.training.records import Plan
 from graft.training.tuning.records import TuningSummary
 from tests.pipeline.conftest import write_photos
+from tests.pipeline.trained import FILES, LABELS, Trained, backbone_of, tensors_of, train_in_child
 
 SPROUT: dict[str, Any] = {"backbone": "sprout", "image_size": 48}
 SAME = ("classifier.graft", "phase-1.graft", "tuning.json", "history.csv", "plan.json", "evaluation.json")

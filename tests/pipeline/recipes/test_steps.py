@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.pipeline.test_finetuning import Trained, train_in_child
 
 from graft.training.recipes.catalogue import catalogue
 from graft.training.records import Plan
 from graft.training.tuning.records import TuningSummary
+from tests.pipeline.trained import Trained, train_in_child
 
 PER_CLASS = {"train": 3, "validation": 2, "test": 2}
 FOLDERS = {"sign_digits": "sign_digits", "santa": "santa", "cifar10": "cifar10_small/train"}

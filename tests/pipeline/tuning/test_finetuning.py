@@ -1,13 +1,10 @@
 """Fine-tuning after the probe: whole runs in processes of their own, and the choice between the two."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,49 +23,10 @@ from graft.pipeline.tuning.finetuning import best_phase, choose, is_asked_for, t
 from graft.training.records import Plan, ProbeSummary
 from graft.training.tuning.records import TuningSummary
 from tests.pipeline.conftest import write_photos
+from tests.pipeline.trained import FILES, LABELS, ROOT, Trained, backbone_of, tensors_of, train_in_child
 from tests.pipeline.works import FixedClock
 
-ROOT = Path(__file__).resolve().parents[3]
-SECONDS_TO_END = 600
-FILES = {
-    *("classifier.graft", "comparison.json", "evaluation.json", "inspection.json", "made.json", "manifest.json"),
-    *("plan.json", "predictions.safetensors", "probe.json", "report.html", "report.json", "thumbnails.safetensors"),
-    *("tuning.json", "history.csv", "layers.txt"),
-}
-LABELS = ("checks", "plain", "stripes")
 slow = pytest.mark.slow
-
-
-def train_in_child(jobs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What came of each training, by its name; see `child`."""
-    if find_spec("tensorflow") is None:  # looked for, not loaded: here Keras computes with OpenVINO
-        pytest.skip("needs the extra finetune")
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.pipeline.tuning.child"],
-        input=json.dumps(jobs),
-        cwd=ROOT,
-        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS_TO_END,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
-
-
-def tensors_of(run: Run) -> dict[str, np.ndarray]:
-    """Copies of all tensors of its classifier."""
-    _, file = read_bundle(run.bundle)
-    with file:
-        return {name: np.array(array) for name, array in file.tensors.items()}
-
-
-def backbone_of(run: Run) -> dict[str, np.ndarray]:
-    """The network's, by `layer/weight`."""
-    every = tensors_of(run)
-    return {name.removeprefix("backbone/"): every[name] for name in every if name.startswith("backbone/")}
 
 
 def job(name: str, data: Path, output: Path, spoil: str = "", **words: Any) -> dict[str, Any]:
@@ -79,24 +37,6 @@ def job(name: str, data: Path, output: Path, spoil: str = "", **words: Any) -> d
 
 
 DIVERGING: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 10.0, "epochs": 30}
-
-
-class Trained:
-    """What a child process left."""
-
-    def __init__(self, place: Path, results: dict[str, Any]) -> None:
-        self.place = place
-        self.results = results
-
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        """What was told of a training that went well."""
-        found: dict[str, Any] = self.results[name]
-        assert "error" not in found, found
-        return found
-
-    def run(self, name: str) -> Run:
-        """Its run."""
-        return Run.open(self.place / name)
 
 
 @pytest.fixture(scope="module")
