@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from graft.cli import recipes
 from graft.cli.main import main
 from graft.training.recipes.catalogue import catalogue, find, ways
 
@@ -22,7 +23,7 @@ def asked(pipeline):
         return "import keras\n"
 
     pipeline(
-        "recipes",
+        "recipes.showing",
         listed=lambda: "all of them",
         view=view,
         shown=lambda seen, *, every=False: f"{seen.name} {every}",
@@ -50,7 +51,7 @@ def test_list_for_programs(capsys):
 def test_show(asked, capsys):
     words = ["--backbone", "mobilenet_0.25", "--image-size", "96", "--classes", "5", "--binary-head", "softmax"]
     assert main(["recipes", "show", "santa-vgg19", *words, "--all"]) == 0
-    on = {"backbone": "mobilenet_0.25", "image_size": 96, "classes": 5, "binary_units": 2}
+    on = {"backbone": "mobilenet_0.25", "image_size": 96, "classes": 5, "binary_head": "softmax"}
     assert asked == [("santa-vgg19", on)]
     out = capsys.readouterr().out
     assert "santa-vgg19 True" in out and "graft recipes run santa-vgg19 DATA" in out
@@ -59,7 +60,7 @@ def test_show(asked, capsys):
 def test_show_for_programs(asked, capsys):
     assert main(["recipes", "show", "santa-vgg19", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "santa-vgg19"
-    assert asked == [("santa-vgg19", {"backbone": None, "image_size": None, "classes": None, "binary_units": 1})]
+    assert asked == [("santa-vgg19", {})]
 
 
 def test_a_way_is_shown_as_its_command(asked, capsys):
@@ -91,23 +92,57 @@ def test_run_is_a_training(monkeypatch, capsys):
     assert (arguments.backbone, arguments.epochs, arguments.output) == ("mobilenet_1.0", 3, "out")
 
 
+def test_what_is_said_of_the_training_is_shown(asked, capsys):
+    words = ["--epochs", "3,4", "--backbone", "mobilenet", "--weights", "a.h5", "--head", "flatten", "--classes", "5"]
+    assert main(["recipes", "show", "santa-vgg19", *words, "--json"]) == 0
+    said = {"epochs": (3, 4), "backbone": "mobilenet", "weights": "a.h5", "head": "flatten", "classes": 5}
+    assert asked == [("santa-vgg19", said)]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["run", "classify", "photos", "--top", "3"], ["classify", "photos", "--top", "3"]),
+        (["--json", "run", "--quiet", "Feature_Extractor", "p", "-o", "f.npz"], None),
+        (["run", "frozen-extractor", "p"], ["train", "p", "--recipe", "features-vgg16-augmented"]),
+        (["run", "weight-initialisation", "p"], ["train", "p", "--recipe", "finetune-vgg16-block5"]),
+        (["show", "classify", "-o", "run"], []),
+        (["run", "scratch-cnn", "photos"], []),
+        (["run"], []),
+        ([], []),
+    ],
+)
+def test_a_way_is_run_as_its_command(words, meant):
+    expected = ["features", "--json", "--quiet", "p", "-o", "f.npz"] if meant is None else meant
+    assert recipes.in_other_words(words) == expected
+
+
+def test_a_way_is_run_by_the_command_it_stands_for(monkeypatch):
+    from graft.cli import classify
+
+    seen = []
+    monkeypatch.setattr(classify, "run", lambda arguments, console: seen.append(arguments) or 0)
+    assert main(["recipes", "run", "classify", "photos", "--top", "3"]) == 0
+    assert (seen[0].photos, seen[0].top) == (["photos"], 3)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "must be given"),
         (["shwo"], "must be one of list, show, run"),
         (["list", "scratch-cnn"], "Nothing may follow list"),
-        (["list", "--epochs", "3"], "--epochs belongs to graft recipes run, got list."),
+        (["list", "--split", "8/1/1"], "--split belongs to graft recipes run, got list."),
         (["list", "--classes", "3"], "--classes belongs to graft recipes show, got list."),
         (["show"], "One NAME must be given, got 0."),
         (["show", "a", "b"], "One NAME must be given, got 2."),
         (["show", "scratch-cn"], "Nearest: scratch-cnn"),
-        (["show", "scratch-cnn", "--epochs", "3"], "--epochs belongs to graft recipes run, got show."),
+        (["show", "scratch-cnn", "--split", "8/1/1"], "--split belongs to graft recipes run, got show."),
         (["show", "scratch-cnn", "-o", "x.py"], "--output belongs to graft recipes show --as-keras"),
         (["show", "scratch-cnn", "--classes", "1"], "--classes must be a whole number of at least 2"),
         (["run"], "NAME and DATA must be given."),
         (["run", "scratch-cnn"], "graft data list tells of its own photos"),
-        (["run", "classify", "photos"], "graft classify IMAGES"),
+        (["run", "classify", "photos", "--epochs", "3"], "graft classify has no option --epochs"),
         (["run", "scratch-cnn", "photos", "--classes", "2"], "--classes means nothing to graft recipes run."),
         (["run", "scratch-cnn", "photos", "--recipe", "probe"], "--recipe means nothing to graft recipes run."),
     ],

@@ -76,6 +76,8 @@ def dispatch(words: list[str], console: Console) -> int:
     from graft.cli.parsing import parse
 
     command = load_command(name)
+    if hasattr(command, "in_other_words") and (other := command.in_other_words(rest)):
+        return dispatch(other, console)
     return int(command.run(parse(command.parser(), rest), console))
 
 

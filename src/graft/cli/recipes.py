@@ -1,28 +1,28 @@
 """`graft recipes`: the systems that lectures and tutorials teach, each by its name."""
 
 from argparse import SUPPRESS, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from graft.cli import train
 from graft.cli.console import Console
-from graft.cli.parsing import Parser, one_of, whole_number
+from graft.cli.parsing import Parser, given, one_of, whole_number
 
 if TYPE_CHECKING:
     from graft.training.recipes.records import Way
 
-SHOWN = ("backbone", "image_size", "binary_head", "output")  # options of graft train that mean something to show
+# Options of graft train that mean something to show.
+SHOWN = ("backbone", "weights", "image_size", "epochs", "batch", "head", "binary_head", "output")
 SHOW_ONLY = ("classes", "every", "as_keras")
-SOFTMAX = "softmax"
 
 
 def parser() -> Parser:
     """The words `graft recipes` understands."""
     words = Parser(
         "recipes",
-        "list | show NAME [--backbone NAME] [--as-keras] | run NAME DATA [options of graft train]",
+        "list | show NAME [--backbone NAME] [--epochs N] [--as-keras] | run NAME DATA [options of graft train]",
         "The systems that lectures and tutorials teach: list them, show one layer by layer, train one on photos.",
         (
             ("graft recipes list", "what each is, with published and measured results"),
@@ -33,6 +33,7 @@ def parser() -> Parser:
             ("graft recipes show santa-vgg19 --as-keras -o santa.py", "the same system as a script in plain Keras"),
             ("graft recipes run scratch-cnn photos/", "train it: the same as graft train photos/ --recipe scratch-cnn"),
             ("graft recipes run features-vgg16 photos/ --backbone mobilenet_v2_1.0", "on another network"),
+            ("graft recipes run classify photos/", "one of the four ways to reuse a network: graft classify photos/"),
         ),
     )
     words.add_argument("action", metavar="|".join(ACTIONS), type=one_of(*ACTIONS), help="what to do")
@@ -43,6 +44,18 @@ def parser() -> Parser:
     show.add_argument("--as-keras", action="store_true", help="a script in plain Keras; -o FILE writes it there")
     train.add_options(words)
     return words.add_common()
+
+
+def in_other_words(words: Sequence[str]) -> list[str]:
+    """The command that a way to reuse a network stands for: `recipes run classify IMAGES` is `classify IMAGES`."""
+    action, name, *_ = (*(word for word in words if not word.startswith("-")), "", "")
+    if action != "run" or not name:
+        return []
+    from graft.pipeline.recipes.showing import way
+
+    found = way(name)
+    rest = [word for place, word in enumerate(words) if place not in (words.index(action), words.index(name))]
+    return [*found.words[:1], *rest, *found.words[1:]] if found else []
 
 
 def run(arguments: Namespace, console: Console) -> int:
@@ -80,12 +93,7 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
 
     if found := way(name):
         return _tell_way(found, console)
-    on: dict[str, Any] = {
-        "backbone": getattr(arguments, "backbone", None),
-        "image_size": getattr(arguments, "image_size", None),
-        "classes": getattr(arguments, "classes", None),
-        "binary_units": 2 if getattr(arguments, "binary_head", "") == SOFTMAX else 1,
-    }
+    on = given(arguments, ("classes", *SHOWN[:-1]))
     if hasattr(arguments, "as_keras"):
         return _tell_script(name, on, getattr(arguments, "output", None), console)
     _refuse(arguments, "show --as-keras", (*SHOWN[:-1], *SHOW_ONLY))
@@ -101,10 +109,9 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
     from graft.pipeline.recipes.showing import shown
 
     console.line(shown(seen, every=hasattr(arguments, "every")))
-    run = f"graft recipes run {name} DATA"
-    own = find(name).data
-    its = f", or on its own: graft data fetch {own}" if public_data()[own].url else ""
-    console.advise(run, f"trains it on your photos{its}")
+    recipe = find(name)
+    its = f", or on its own: graft data fetch {recipe.data}" if public_data()[recipe.data].url else ""
+    console.advise(f"graft recipes run {name} DATA", f"trains it on your photos{its}")
     return 0
 
 
@@ -115,8 +122,7 @@ def run_recipe(arguments: Namespace, console: Console) -> int:
 
     for option in (*SHOW_ONLY, "recipe"):
         if hasattr(arguments, option):
-            typed = "all" if option == "every" else option.replace("_", "-")
-            raise BadInput(f"--{typed} means nothing to graft recipes run.", hint="Leave it out.")
+            raise BadInput(f"{_typed(option)} means nothing to graft recipes run.", hint="Leave it out.")
     if not arguments.names:
         raise BadInput("NAME and DATA must be given.", hint="graft recipes list names them.")
     recipe = find(arguments.names[0])
@@ -140,10 +146,14 @@ def _refuse(arguments: Namespace, action: str, allowed: tuple[str, ...]) -> None
 
     for option in (*SHOW_ONLY, *train.FIELDS):
         if option not in allowed and hasattr(arguments, option):
-            typed = "all" if option == "every" else option.replace("_", "-")
             owner = "run" if option in train.FIELDS and option not in SHOWN else "show"
             owner = action if option == "output" and action != "list" else owner
-            raise BadInput(f"--{typed} belongs to graft recipes {owner}, got {arguments.action}.")
+            raise BadInput(f"{_typed(option)} belongs to graft recipes {owner}, got {arguments.action}.")
+
+
+def _typed(option: str) -> str:
+    """An option as a person types it."""
+    return "--all" if option == "every" else f"--{option.replace('_', '-')}"
 
 
 def _only_name(arguments: Namespace) -> str:

@@ -10,8 +10,7 @@ from graft.data.augmentation.wording import describe
 from graft.report.columns import columns
 from graft.report.text import typed
 from graft.report.words import OPTIMIZERS, count, counted, duration, percent, rough_duration, shortened, small, span
-from graft.training.heads.records import Head
-from graft.training.heads.words import say
+from graft.training.heads.records import Activation, Convolution, Dense, Dropout, Layer
 from graft.training.recipes.catalogue import catalogue
 from graft.training.recipes.counting import PhaseFigures, SystemFigures, SystemLayer
 from graft.training.recipes.records import Measured, Published, Recipe, Way
@@ -34,17 +33,23 @@ Row = tuple[str, ...]
 
 
 def recipe_text(
-    recipe: Recipe, figures: SystemFigures, variants: Sequence[str], seconds: float, *, every: bool = False
+    recipe: Recipe,
+    figures: SystemFigures,
+    variants: Sequence[str],
+    seconds: float,
+    *,
+    weights_file: str = "",
+    every: bool = False,
 ) -> str:
     """All that `graft recipes show` says of a recipe on one network.
 
     `recipe` is the one on that network, `seconds` what training it takes on this machine, about. With `every`, each
-    layer has a row.
+    layer has a row. `weights_file` is told in the place of the recipe's own weights.
     """
     lines = [
         f"{recipe.name}: {recipe.title}",
         "",
-        *_facts(recipe, figures, variants),
+        *_facts(recipe, figures, variants, weights_file),
         "",
         *layer_lines(figures, every=every),
         "",
@@ -98,16 +103,18 @@ def layer_lines(figures: SystemFigures, *, every: bool = False) -> list[str]:
     return columns([[typed(cell) for cell in row] for row in (heading, *rows)], right=(4,))
 
 
-def _facts(recipe: Recipe, figures: SystemFigures, variants: Sequence[str]) -> Iterator[str]:
+def _facts(recipe: Recipe, figures: SystemFigures, variants: Sequence[str], weights_file: str) -> Iterator[str]:
     backbone = find(figures.backbone)
     train, validation, test = recipe.photos
     weights = "ImageNet's weights" if recipe.weights == "imagenet" else "random weights"
+    weights = f"the weights of {weights_file}" if weights_file else weights
     augments = "of all photos" if recipe.augments == "all" else "of the training photos"
     augmentation = describe(recipe.augmentation)
     yield from _wrapped("what", recipe.summary)
     yield from _wrapped("teaches", recipe.lesson)
     own = catalogue()[recipe.name].backbone
     there = "" if own == recipe.backbone else f", with {find(own).title}"
+    instead = f" in the place of {find(own).title}" if there else ""
     for each in recipe.published:
         yield from _wrapped("published", published_text(each) + there)
     for line in measured_lines(recipe):
@@ -118,10 +125,10 @@ def _facts(recipe: Recipe, figures: SystemFigures, variants: Sequence[str]) -> I
     counts = "" if recipe.split == "as given" else f": --split {recipe.split}"
     yield from _wrapped("data", told + counts)
     size = f"at {figures.side_pixels} px, {PREPROCESSING[recipe.preprocessing]}"
-    yield from _wrapped("network", f"{backbone.title} with {weights}, {size}")
+    yield from _wrapped("network", f"{backbone.title}{instead} with {weights}, {size}")
     units = figures.layers[-1].shape[0]
     last = "1 sigmoid unit" if units == 1 else f"{units} softmax units"
-    below = say(Head(layers=recipe.head.layers)).replace(",", ", ")
+    below = ", ".join(map(layer_words, recipe.head.layers))
     yield from _wrapped("head", f"{below}, then {last}" if below else last)
     changed = "none" if recipe.augmentation.changes_nothing else f"{augmentation}; {augments}"
     yield from _wrapped("augmentation", changed)
@@ -254,6 +261,21 @@ def measured_of(group: Sequence[Recipe]) -> str:
             variant = recipe.name.partition("@")[2]
             return best_measured(recipe) + (f", @{variant}" if variant else "")
     return NOT_REPRODUCED
+
+
+def layer_words(layer: Layer) -> str:
+    """A layer in words for people."""
+    if isinstance(layer, Convolution):
+        side = layer.kernel_pixels
+        return f"convolution of {counted(layer.filters, 'filter')} of {side} x {side}{_activated(layer, 'linear')}"
+    if isinstance(layer, Dense):
+        return f"dense {layer.units}{_activated(layer, 'relu')}"
+    name = layer.kind.replace("_", " ")
+    return f"{name} {layer.rate:g}" if isinstance(layer, Dropout) else name
+
+
+def _activated(layer: Convolution | Dense, usual: Activation) -> str:
+    return f" ({layer.activation})" if layer.activation != usual else ""
 
 
 def _stated(share: float) -> str:

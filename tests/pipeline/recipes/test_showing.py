@@ -65,6 +65,58 @@ def test_another_network_size_and_number_of_classes():
     assert all(layer.name in text for layer in seen.figures.layers)
 
 
+def test_what_a_user_says_of_the_training():
+    seen = view("finetune-vgg16-block5", epochs=(3, 4), batch=8, head="flatten,dense=16", binary_head="softmax")
+    assert [phase.epochs for phase in seen.recipe.phases] == [3, 4]
+    assert seen.recipe.parameters == 14_714_688 + (8192 * 16 + 16) + (16 * 2 + 2)
+    text = " ".join(shown(seen).split())
+    assert "3 epochs of 100 steps in batches of 8" in text
+    assert "flatten, dense 16, then 2 softmax units" in text
+    longer = view("finetune-vgg16-block5", epochs=(3, 40), head="flatten,dense=16")
+    assert longer.seconds > 2 * seen.seconds
+
+
+def test_what_the_recipe_fixes_cannot_be_said():
+    with pytest.raises(BadInput, match="the training must be as the recipe has it, got --optimizer"):
+        view("santa-vgg19", optimizer="adamw")
+
+
+def test_weights(shared: Path):
+    text = " ".join(shown(view("scratch-cnn")).split())
+    assert "with random weights, at 150 px" in text
+    file = str(shared / "weights" / "mobilenet_0.25_224_notop.weights.h5")
+    seen = view("santa-vgg19", backbone="mobilenet", weights=file)
+    assert seen.figures.backbone == "mobilenet_0.25", "of the family the one that the file fits"
+    text = " ".join(shown(seen).split())
+    assert "MobileNet 0.25 in the place of VGG19 with the weights of mobilenet_0.25_224_notop.weights.h5" in text
+    assert f'"--weights", default={file!r}' in script("santa-vgg19", backbone="mobilenet", weights=file)
+    assert "\"--weights\", default='random'" in script("santa-vgg19", weights="random")
+
+
+def test_of_a_family_the_network_whose_weights_are_here(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reference, "all_here", lambda cache: ())
+    with pytest.raises(BadInput, match="must be one network, got 'mobilenet'"):
+        view("santa-vgg19", backbone="mobilenet")
+    here = [(find_backbone(name), None) for name in ("mobilenet_0.5", "vgg16")]
+    monkeypatch.setattr(reference, "all_here", lambda cache: here)
+    assert view("santa-vgg19", backbone="mobilenet").figures.backbone == "mobilenet_0.5"
+
+
+def test_the_head_in_words():
+    text = " ".join(shown(view("cifar10-efficientnetb0")).split())
+    assert (
+        "convolution of 7 filters of 7 x 7, batch normalization, global average pooling, dropout 0.2, flatten, "
+        "dense 512, then 10 softmax units" in text
+    )
+
+
+def test_results_of_another_network_say_so():
+    text = " ".join(shown(view("cifar10-efficientnetb0", backbone="mobilenet_0.25")).split())
+    assert "MobileNet 0.25 in the place of EfficientNet-B0 with ImageNet's weights" in text
+    assert "88.9 % test, phase 1, 10 epochs, with EfficientNet-B0" in text
+    assert "in the place of" not in shown(view("cifar10-efficientnetb0"))
+
+
 def test_a_network_that_takes_no_photo_so_small_has_its_smallest_side():
     smallest = find_backbone("efficientnet_b0").min_side_pixels
     assert view("santa-vgg19", backbone="efficientnet_b0").figures.side_pixels == max(64, smallest)

@@ -12,9 +12,9 @@ from graft.pipeline.planning import program_of
 from graft.pipeline.tuning import layouts as module
 from graft.pipeline.tuning import scheduling
 from graft.pipeline.tuning.layouts import Layout, layouts, main_phase
-from graft.pipeline.tuning.scheduling import EPOCHS, LADDER, VIEWS, schedule_for
+from graft.pipeline.tuning.scheduling import EPOCHS, LADDER, schedule_for
 from graft.pipeline.work import Work
-from graft.training.tuning.records import Schedule
+from graft.training.tuning.records import USUAL_VIEWS, Schedule
 from tests.pipeline.works import intake_of, probed_of, scheduled, work_of
 
 STRETCHED = 3 * EPOCHS  # 42 photos in batches of 16 are three steps an epoch
@@ -63,7 +63,7 @@ class TestUnhurried:
 
     def test_what_is_usual(self, begin: Any) -> None:
         layout, schedule = decide(begin())
-        assert (schedule.cut, schedule.trained, schedule.views) == (("s2_out",), S3, VIEWS)
+        assert (schedule.cut, schedule.trained, schedule.views) == (("s2_out",), S3, USUAL_VIEWS)
         assert epochs_of(schedule) == STRETCHED, "few photos are seen more often"
         assert "budget" not in schedule.reason
         assert layout.cut == schedule.cut

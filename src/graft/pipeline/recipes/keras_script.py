@@ -33,8 +33,10 @@ NORMALIZATIONS: Final = {
 CHANGES_WITHOUT_LAYER: Final = ("brightness", "channel_shift", "fill_value")
 
 
-def keras_script(recipe: Recipe, table: LayerTable, *, classes: int, binary_units: int = 1) -> str:
-    """The script of a recipe on the network of `table`.
+def keras_script(
+    recipe: Recipe, table: LayerTable, *, classes: int, binary_units: int = 1, weights: str = "imagenet"
+) -> str:
+    """The script of a recipe on the network of `table`, which begins with `weights`: imagenet, random, or a file.
 
     Raises:
         BadInput: plain Keras has no such network, or no layer for a change that augmentation makes.
@@ -55,7 +57,7 @@ def keras_script(recipe: Recipe, table: LayerTable, *, classes: int, binary_unit
         texts.COUNTING,
         texts.LIMITING,
         main_text(recipe, table, one_unit=classes == 2 and binary_units == 1, stores=stores_features(recipe)),
-        ending_text(recipe, weights="random" if is_from_scratch(record) else "imagenet"),
+        ending_text(recipe, weights="" if is_from_scratch(record) else weights),
     ]
     opening, *others = (part.strip("\n") + "\n" for part in parts)
     return opening + "\n" + "\n\n".join(others)

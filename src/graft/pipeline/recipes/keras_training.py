@@ -38,12 +38,10 @@ def main_text(recipe: Recipe, table: LayerTable, *, one_unit: bool, stores: bool
 
 
 def ending_text(recipe: Recipe, *, weights: str) -> str:
-    """The options, and the call of `main`."""
-    choices = '"imagenet, random, or a file"' if weights == "imagenet" else '"random"'
-    if weights == "random":
-        line = 'parser.set_defaults(weights="random")'
-    else:
-        line = f'parser.add_argument("--weights", default="{weights}", help={choices})'
+    """The options, and the call of `main`; without `weights` nothing but random ones can be had."""
+    line = 'parser.set_defaults(weights="random")'
+    if weights:
+        line = f'parser.add_argument("--weights", default={weights!r}, help="imagenet, random, or a file")'
     return f'''\
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="{recipe.title}")

@@ -1,16 +1,19 @@
 """Reference recipes as trainings: what one fixes, what a user may still say, and what it leaves to the plan."""
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from graft.backbones.catalogue import candidates
+from graft.backbones.catalogue import find as find_backbone
 from graft.backbones.layers import LayerTable, layer_table
 from graft.backbones.records import BackboneRecord
+from graft.backbones.weights import resolve
 from graft.core import machine
 from graft.core.errors import BadInput
-from graft.pipeline.choosing import side_pixels
+from graft.pipeline.choosing import all_here, side_pixels
 from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
 from graft.training.heads.records import Head
 from graft.training.heads.words import parse as parse_head
@@ -44,11 +47,28 @@ def with_recipe(options: TrainOptions) -> TrainOptions:
     )
 
 
+def as_asked(options: TrainOptions) -> tuple[Recipe, BackboneRecord]:
+    """A named recipe with the options that change it, and the network it is then trained on.
+
+    Raises: as `with_recipe`, and what the network's name or weights file is refused for.
+    """
+    options = with_recipe(options)
+    recipe = find(options.recipe)
+    changed = replace(
+        recipe,
+        head=_head(options, recipe),
+        phases=_phases(recipe, options.epochs),
+        batch_images=options.batch or recipe.batch_images,
+        weights="random" if options.weights == "random" else "imagenet",
+    )
+    return changed, _network(options)
+
+
 def recipe_tuning(options: TrainOptions, backend: Backend) -> Tuning:
     """The training of a named recipe, with as many epochs as were asked for, and another head where one was."""
     recipe = find(options.recipe)
     return Tuning(
-        head=recipe.head if options.head == TuningOptions().head else parse_head(options.head),
+        head=_head(options, recipe),
         phases=_phases(recipe, options.epochs),
         augmentation=recipe.augmentation,
         augments=recipe.augments,
@@ -91,6 +111,19 @@ def sized_table(recipe: Recipe, network: BackboneRecord, image_size: int | None)
     if wanted is not None:
         check_size(recipe, table, _fitting_sides(recipe, network, table, wanted))
     return table
+
+
+def _network(options: TrainOptions) -> BackboneRecord:
+    """The network by its name or its file; of a family the one whose weights are here."""
+    cache = machine.cache_directory()
+    if options.weights not in (None, "random"):
+        return resolve(options.backbone, Path(options.weights), cache)[0]
+    here = {record.name for record, _ in all_here(cache)} & set(candidates(options.backbone))
+    return find_backbone(here.pop() if len(here) == 1 else options.backbone)
+
+
+def _head(options: TrainOptions, recipe: Recipe) -> Head:
+    return recipe.head if options.head == TuningOptions().head else parse_head(options.head)
 
 
 def _phases(recipe: Recipe, epochs: int | tuple[int, ...] | None) -> tuple[Phase, ...]:

@@ -1,23 +1,24 @@
 """The reference recipes as a user meets them: listed, shown on a network of their choice, timed on this machine."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from graft.backbones.catalogue import find as find_backbone
-from graft.core.records import record
+from graft.core.records import construct, record
+from graft.pipeline.options import TrainOptions
 from graft.pipeline.places import SCRIPT, write_file
 from graft.pipeline.recipes.keras_script import keras_script
-from graft.pipeline.recipes.reference import sized_table
+from graft.pipeline.recipes.reference import as_asked, sized_table
 from graft.report.recipes import list_lines, recipe_text, way_text
 from graft.training.recipes.catalogue import catalogue, find, variants, ways
 from graft.training.recipes.counting import SystemFigures, figures, for_network
 from graft.training.recipes.records import Recipe, Way
+from graft.training.tuning.records import usual_views
 
-VIEWS: Final = 8  # of each training photo that are stored at most
 SIDE: Final = 1024  # of the matrices that are multiplied to time this machine
 TIMED_SECONDS: Final = 0.25
 # Shares of a matrix product's speed that networks reach: on the inference engine, which has bfloat16 on some
@@ -34,6 +35,7 @@ class RecipeView:
     recipe: Recipe
     variants: tuple[str, ...]
     figures: SystemFigures
+    weights_file: str  # that was given; "" where the recipe's own weights are meant
     seconds: float  # for all epochs on this machine, about
 
 
@@ -52,44 +54,46 @@ def way_shown(found: Way) -> str:
     return way_text(found)
 
 
-def view(
-    name: str,
-    *,
-    backbone: str | None = None,
-    image_size: int | None = None,
-    classes: int | None = None,
-    binary_units: int = 1,
-) -> RecipeView:
-    """A recipe by name, on its own network or another.
+def view(name: str, *, classes: int | None = None, **said: Any) -> RecipeView:
+    """A recipe by name, as it would be trained.
+
+    `said` are options of a training by their names in `TrainOptions`; backbone, weights, image_size, epochs, batch,
+    head and binary_head change what is shown.
 
     Raises:
         BadInput: not_found for names; the size fits the network not, or the head not.
     """
-    recipe = find(name)
-    network = find_backbone(backbone or recipe.backbone)
-    table = sized_table(recipe, network, image_size)
-    counted = figures(recipe, table, classes=classes or recipe.classes, binary_units=binary_units)
+    options = _options(name, said)
+    recipe, network = as_asked(options)
+    table = sized_table(recipe, network, options.image_size)
+    units = 2 if options.binary_head == "softmax" else 1
+    counted = figures(recipe, table, classes=classes or recipe.classes, binary_units=units)
     there = replace(
         for_network(recipe, table),
         parameters=counted.parameters,
         trainable_parameters=tuple(phase.trainable_parameters for phase in counted.phases),
     )
-    seconds = expected_seconds(there, counted, rate=matrix_rate())
-    return RecipeView(recipe=there, variants=variants(recipe.name), figures=counted, seconds=seconds)
+    return RecipeView(
+        recipe=there,
+        variants=variants(recipe.name),
+        figures=counted,
+        weights_file=Path(options.weights).name if options.weights not in (None, "random") else "",
+        seconds=expected_seconds(there, counted, rate=matrix_rate()),
+    )
 
 
-def script(
-    name: str,
-    *,
-    backbone: str | None = None,
-    image_size: int | None = None,
-    classes: int | None = None,
-    binary_units: int = 1,
-) -> str:
+def script(name: str, *, classes: int | None = None, **said: Any) -> str:
     """A recipe as a script in plain Keras; raises as `view`, and for a network that plain Keras has not."""
-    recipe = find(name)
-    table = sized_table(recipe, find_backbone(backbone or recipe.backbone), image_size)
-    return keras_script(recipe, table, classes=classes or recipe.classes, binary_units=binary_units)
+    options = _options(name, said)
+    recipe, network = as_asked(options)
+    table = sized_table(recipe, network, options.image_size)
+    units = 2 if options.binary_head == "softmax" else 1
+    weights = options.weights or recipe.weights
+    return keras_script(recipe, table, classes=classes or recipe.classes, binary_units=units, weights=weights)
+
+
+def _options(name: str, said: Mapping[str, Any]) -> TrainOptions:
+    return construct(TrainOptions, data="", recipe=find(name).name, **said)  # no data: nothing is trained
 
 
 def write_script(path: Path, text: str) -> None:
@@ -99,7 +103,9 @@ def write_script(path: Path, text: str) -> None:
 
 def shown(found: RecipeView, *, every: bool = False) -> str:
     """A recipe for people; with `every`, each layer has a row."""
-    return recipe_text(found.recipe, found.figures, found.variants, found.seconds, every=every)
+    return recipe_text(
+        found.recipe, found.figures, found.variants, found.seconds, weights_file=found.weights_file, every=every
+    )
 
 
 def expected_seconds(recipe: Recipe, counted: SystemFigures, *, rate: float) -> float:
@@ -111,7 +117,7 @@ def expected_seconds(recipe: Recipe, counted: SystemFigures, *, rate: float) -> 
     n_train, n_validation, _ = recipe.photos
     total, stored = 0.0, 0
     for phase, work in zip(recipe.phases, counted.phases, strict=True):
-        n_views = 1 if recipe.augmentation.changes_nothing else min(VIEWS, phase.epochs)
+        n_views = usual_views(recipe.augmentation, phase.epochs)
         once = work.prefix_multiply_adds * (n_views * n_train + n_validation)
         n_images = phase.steps_per_epoch * recipe.batch_images if phase.steps_per_epoch else n_train
         forward = work.suffix_multiply_adds * (n_images + n_validation)

@@ -31,10 +31,9 @@ from graft.pipeline.tuning.views import task_of
 from graft.pipeline.work import Work
 from graft.report.words import byte_size, counted, duration
 from graft.training.tuning.loop import seconds_per_step
-from graft.training.tuning.records import Phase, Schedule
+from graft.training.tuning.records import USUAL_VIEWS, Phase, Schedule, usual_views
 
 EPOCHS: Final = 12
-VIEWS: Final = 8
 LEAST_VIEWS: Final = 2  # below which storing does not pay: the same pixels again and again
 LEAST_STEPS: Final = 300  # in all: a few photos are seen more often
 MOST_STRETCH: Final = 3
@@ -73,7 +72,7 @@ def _as_decided(work: Work, probed: Probed, earlier: Schedule) -> Step:
 def _as_named(work: Work, probed: Probed, phase: Phase) -> Step:
     """A phase of a recipe: each photo in as many views as there are epochs to see them in."""
     layout = phase_layout(work, probed, phase)
-    usual = 1 if work.tuning.augmentation.changes_nothing else min(VIEWS, phase.epochs)
+    usual = usual_views(work.tuning.augmentation, phase.epochs)
     layout, views, remark = _fitting(work, layout, work.tuning.views or usual)
     return _told(work, layout, phase, views, remark)
 
@@ -91,7 +90,7 @@ def _together(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 def _unhurried(work: Work, probed: Probed) -> tuple[Step, ...]:
     """What is asked, or usual, as far as the disk has room."""
     tuning = work.tuning
-    layout, views, remark = _fitting(work, next(layouts(work, probed)), tuning.views or VIEWS)
+    layout, views, remark = _fitting(work, next(layouts(work, probed)), tuning.views or USUAL_VIEWS)
     return _phases(work, probed, layout, tuning.epochs or _stretched(EPOCHS, work), views, remark)
 
 

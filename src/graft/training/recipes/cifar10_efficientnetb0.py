@@ -89,7 +89,7 @@ CIFAR10_EFFICIENTNETB0: Final = Recipe(
         Published(split="test", low=0.95, high=0.95, when="after 100 epochs more", of_this=False),
     ),
     ours=(
-        "Freezing all but the base's last two layers would leave 2,560 of its parameters trainable.",
+        "Freezing all but the last two layers of EfficientNet-B0 would leave 2,560 of its parameters trainable.",
         "Of the 50,000 training pictures the first 10 % are the test, the next 15 % the validation photos.",
     ),
 )

@@ -81,5 +81,6 @@ class Way:
     summary: str
     lesson: str
     command: str
+    words: tuple[str, ...]  # the command's name, and what must stand at its end
     published: str = ""  # the lecture's example, where there is one
     recipe: str = ""  # the reference recipe that shows it; "": none is needed

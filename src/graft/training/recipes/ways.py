@@ -18,6 +18,7 @@ WAYS: Final = (
         summary="A whole pretrained network names photos: the five likeliest of ImageNet's 1,000 classes.",
         lesson="A pretrained network answers at once, but only in its own classes and with its own preprocessing.",
         command="graft classify IMAGES --backbone vgg16",
+        words=("classify",),
         published="a photo of a black bear: American_black_bear 0.60, brown_bear 0.15, sloth_bear 0.10, giant_panda "
         "0.007, lesser_panda 0.005; with a foreign preprocessing it becomes a brown bear",
     ),
@@ -27,6 +28,7 @@ WAYS: Final = (
         summary="One vector or map for each photo, from any depth, written to a file for other programs.",
         lesson="What a pretrained network sees serves any classifier, trained anywhere.",
         command="graft features DATA -o features.npz --backbone vgg16",
+        words=("features",),
         recipe="features-vgg16",
     ),
     Way(
@@ -35,6 +37,7 @@ WAYS: Final = (
         summary="The pretrained base inside a new network, its weights frozen.",
         lesson="Inside the network photos can be augmented; frozen, the base keeps what it knows.",
         command="graft train DATA --recipe features-vgg16-augmented",
+        words=("train", "--recipe", "features-vgg16-augmented"),
         recipe="features-vgg16-augmented",
     ),
     Way(
@@ -43,6 +46,7 @@ WAYS: Final = (
         summary="The pretrained weights as initial ones, trained together with the new head at a low rate.",
         lesson="With enough photos, or photos unlike ImageNet's, the base itself is trained on.",
         command="graft train DATA --recipe finetune-vgg16-block5",
+        words=("train", "--recipe", "finetune-vgg16-block5"),
         recipe="finetune-vgg16-block5",
     ),
 )

@@ -1,6 +1,6 @@
 """Fine-tuning as data: what was asked for, what was decided, and what happened epoch by epoch."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from annotated_types import Ge, Gt, Interval
 
@@ -16,6 +16,7 @@ OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 Backend = Literal["tensorflow", "jax", "torch"]
 Count = Annotated[int, Ge(1)]
 Share = Annotated[float, Interval(ge=0, lt=1)]
+USUAL_VIEWS: Final = 8  # of each training photo, where nobody says how many
 
 
 @record
@@ -131,3 +132,8 @@ class TuningSummary:
     reason: str  # why, in one sentence
     phases: tuple[PhaseSummary, ...] = ()
     events: tuple[str, ...] = ()
+
+
+def usual_views(augmentation: Augmentation, epochs: int) -> int:
+    """How many views of each training photo a recipe's phase reads: no more than there are epochs to see them in."""
+    return 1 if augmentation.changes_nothing else min(USUAL_VIEWS, epochs)
