@@ -2,17 +2,18 @@
 
 import os
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Literal
 
 from graft.backbones.freezing import Freeze
 from graft.core.errors import BadInput
 from graft.data.augmentation.presets import DEFAULT, parse
 from graft.data.records import Manifest
-from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
+from graft.pipeline.options import TrainOptions, TuningOptions
 from graft.pipeline.recipes.reference import recipe_tuning
 from graft.training.heads.records import Head
 from graft.training.heads.words import parse as parse_head
+from graft.training.recipes.records import OWN_RECIPES
 from graft.training.records import Plan
 from graft.training.tuning import backend
 from graft.training.tuning.records import Tuning
@@ -20,6 +21,8 @@ from graft.training.tuning.records import Tuning
 BUDGET_VARIABLE = "GRAFT_TIME_BUDGET"
 DEFAULT_BUDGET = "5m"  # of --recipe auto: what people wait for without going away
 UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+# What a `Tuning` calls as the options do, and has a default for.
+SAME = ("optimizer", "layer_decay", "label_smoothing", "mixup", "averaging", "dropout")
 LONGEST_SECONDS = 30 * 24 * 3600.0
 
 
@@ -95,11 +98,7 @@ def seconds_of(text: str, name: str) -> float:
 
 
 def _check_none(options: TrainOptions, rule: str, hint: str) -> None:
-    defaults = TuningOptions()
-    words_of_tuning = [field.name for field in fields(TuningOptions) if not hasattr(RuleOptions, field.name)]
-    names = [name for name in words_of_tuning if getattr(options, name) != getattr(defaults, name)]
-    if names:
-        words = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    if words := ", ".join(f"--{name.replace('_', '-')}" for name in options.said()):
         raise BadInput(f"{rule}, got {words}.", hint=hint)
 
 
@@ -117,19 +116,14 @@ def _tuning(options: TrainOptions) -> Tuning:
     return Tuning(
         freeze=freeze_words(options),
         head=_head(options.head),
-        augmentation=parse(DEFAULT if options.augment == "auto" else options.augment),
+        augmentation=parse(DEFAULT if options.augment in (None, "auto") else options.augment),
         views=options.views,
         epochs=_epochs(options.epochs),
         batch_images=options.batch,
-        optimizer=options.optimizer,
         rate=options.learning_rate,
-        layer_decay=options.layer_decay,
-        label_smoothing=options.label_smoothing,
-        mixup=options.mixup,
-        averaging=options.averaging,
-        dropout=options.dropout,
         precision=options.train_precision,
         storing=options.store,
+        **{name: getattr(options, name) for name in SAME if getattr(options, name) is not None},
     )
 
 
@@ -142,8 +136,8 @@ def _epochs(asked: int | tuple[int, ...] | None) -> int | None:
     return asked
 
 
-def _head(words: str) -> Literal["probe", "trained"] | Head:
+def _head(words: str | None) -> Literal["probe", "trained"] | Head:
     """What the classifier begins as: one of the two names, or layers of its own."""
-    if words == "probe":
+    if words in (None, "probe"):
         return "probe"
     return "trained" if words == "trained" else parse_head(words)

@@ -1,5 +1,6 @@
 """What a user may choose for a training: the one record behind the command line, Python and plan files."""
 
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
@@ -10,7 +11,6 @@ from graft.data.records import MOST_BYTES, MOST_PIXELS, Duplicates, ImageRules
 from graft.training.recipes.records import PreprocessingName
 from graft.training.tuning.records import OptimizerName
 
-OWN_RECIPES = ("auto", "probe", "finetune")
 Epochs = Annotated[int, Interval(ge=1, le=100_000)]
 
 
@@ -36,29 +36,37 @@ class RuleOptions:
 
 @record
 class TuningOptions(RuleOptions):
-    """Choices for fine-tuning; None is decided for the data and the machine. At most one of the first five is given."""
+    """Choices for fine-tuning; None is decided for the data and the machine, or is the `Tuning`'s default.
+
+    At most one of the first five is given.
+    """
 
     freeze: Literal["auto"] | None = None  # from the depth profile
     freeze_until: str | None = None  # the first layer that is trained
     freeze_level: Annotated[int, Interval(ge=0, le=9)] | None = None  # the feature-map level after which layers are
     unfreeze_last: Annotated[int, Ge(1)] | None = None  # layers of the backbone
     unfreeze: Literal["all", "none"] | None = None
-    head: str = "probe"  # or trained, or layers in words: "flatten,dense=256,dropout=0.5"
-    augment: str = "auto"  # a preset, with changes: "classic,rotation=30"
+    head: str | None = None  # probe, trained, or layers in words: "flatten,dense=256,dropout=0.5"
+    augment: str | None = None  # a preset, with changes: "classic,rotation=30"
     views: Annotated[int, Interval(ge=1, le=1000)] | None = None
     epochs: Epochs | tuple[Epochs, ...] | None = None  # several: of each phase of a named recipe
     batch: Annotated[int, Interval(ge=1, le=4096)] | None = None
-    optimizer: OptimizerName = "adam"
+    optimizer: OptimizerName | None = None
     learning_rate: Annotated[float, Interval(gt=0, le=10)] | None = None
-    layer_decay: Annotated[float, Interval(gt=0, le=1)] = 0.9
-    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.1
-    mixup: Annotated[float, Interval(ge=0, le=10)] = 0.0
-    averaging: Annotated[float, Interval(ge=0, lt=1)] = 0.98
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    layer_decay: Annotated[float, Interval(gt=0, le=1)] | None = None
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] | None = None
+    mixup: Annotated[float, Interval(ge=0, le=10)] | None = None
+    averaging: Annotated[float, Interval(ge=0, lt=1)] | None = None
+    dropout: Annotated[float, Interval(ge=0, lt=1)] | None = None
     train_precision: Literal["auto", "bfloat16", "float32"] = "auto"
     store: Literal["auto", "always", "never"] = "auto"
     backend: Literal["auto", "tensorflow", "jax", "torch"] = "auto"
     time_budget: str | None = None  # "90s", "5m", "1h"
+
+    def said(self) -> tuple[str, ...]:
+        """The choices for fine-tuning that were made, by their names."""
+        own = [field for field in fields(TuningOptions) if not hasattr(RuleOptions, field.name)]
+        return tuple(field.name for field in own if getattr(self, field.name) != field.default)
 
 
 @record

@@ -20,13 +20,13 @@ from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
 from graft.pipeline.asking import asked_tuning, check_followed
 from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking, side_pixels
-from graft.pipeline.options import OWN_RECIPES, TrainOptions
+from graft.pipeline.options import TrainOptions
 from graft.pipeline.recipes.reference import on_network, sized
 from graft.pipeline.run import shortened
 from graft.training.heads.records import Head
 from graft.training.heads.shapes import head_layers, units_of
 from graft.training.recipes.catalogue import find as find_recipe
-from graft.training.recipes.records import PreprocessingName
+from graft.training.recipes.records import OWN_RECIPES, PreprocessingName
 from graft.training.records import Plan
 from graft.training.tuning.records import Tuning
 

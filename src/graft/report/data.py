@@ -10,6 +10,7 @@ from graft.data.inspection.summary import Inspection
 from graft.data.records import Manifest
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.records import Evaluation
+from graft.training.recipes.records import OWN_RECIPES
 from graft.training.records import ProbeSummary
 from graft.training.tuning.records import Schedule, Tuning, TuningSummary
 
@@ -128,3 +129,8 @@ class ReportData:
     def recipe(self) -> str:
         """The plan's recipe: probe, finetune, auto, or the name of a reference recipe."""
         return str(self.plan.get("recipe", ""))
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether that is a published system by its name."""
+        return self.recipe not in ("", *OWN_RECIPES)

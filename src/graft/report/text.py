@@ -111,7 +111,7 @@ def _tuning_rows(data: ReportData) -> list[tuple[str, str]]:
     """What fine-tuning brought and how it went, in two lines."""
     if data.tuning is None:
         return []
-    name = "Fine-tuning" if data.recipe in tuning.OWN_RECIPES else "Recipe"
+    name = "Recipe" if data.is_reference else "Fine-tuning"
     return [(name if not place else "", line) for place, line in enumerate(tuning.lines(data))]
 
 

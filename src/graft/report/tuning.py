@@ -9,7 +9,6 @@ from graft.report.data import ReportData
 from graft.training.tuning.records import Schedule, TuningSummary
 
 KEPT: Final = {"finetune": "The fine-tuned network was kept.", "probe": "The linear probe was kept."}
-OWN_RECIPES: Final = ("auto", "finetune", "probe", "")
 JUDGED_CHANGED: Final = (
     "As published, validation and test photos are changed as the training photos are, so these scores are of changed "
     "photos; of photos as they are, graft evaluate gives another figure."
@@ -32,7 +31,7 @@ def verdict(data: ReportData, summary: TuningSummary) -> str:
     """What was kept, in one sentence."""
     if not summary.epochs:
         return f"Fine-tuning was {summary.reason}. The linear probe was kept."
-    if summary.kept == "finetune" and data.recipe not in OWN_RECIPES:
+    if summary.kept == "finetune" and data.is_reference:
         return f"The classifier of the recipe {data.recipe} was kept."
     return KEPT[summary.kept]
 
@@ -108,7 +107,7 @@ def lines(data: ReportData) -> tuple[str, ...]:
         sure = "may be chance" if comparison.verdict == "no difference shown" else comparison.verdict
         photos = words.counted(comparison.n, "validation photo")
         told += f": {both} on {photos}: {sure} ({p_words(comparison.p_value)})"
-    if data.recipe not in OWN_RECIPES:
+    if data.is_reference:
         told = f"{data.recipe} {told}"
     after = ", ".join(f"{phase.name} {words.percent(phase.accuracy.value)}" for phase in summary.phases)
     changed = (JUDGED_CHANGED,) if data.asked and data.asked.augments == "all" else ()

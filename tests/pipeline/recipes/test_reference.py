@@ -18,13 +18,14 @@ from graft.core.records import from_json, to_json
 from graft.data.records import Manifest
 from graft.pipeline import asking, planning
 from graft.pipeline.choosing import Chosen
-from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
+from graft.pipeline.options import RuleOptions, TrainOptions, TuningOptions
 from graft.pipeline.planning import follow, preprocessing, resolve_plan
 from graft.pipeline.recipes import reference
 from graft.pipeline.recipes.reference import OPEN, on_network, recipe_tuning, sized, with_recipe
 from graft.training.heads.records import Head
 from graft.training.recipes import catalogue as recipes
 from graft.training.recipes.catalogue import find
+from graft.training.recipes.records import OWN_RECIPES
 from graft.training.records import Plan
 from graft.training.tuning.records import Tuning
 from tests.pipeline.conftest import write_photos
@@ -153,6 +154,14 @@ class TestWhatMayBeSaid:
         with pytest.raises(BadInput, match=rf"With --recipe scratch-cnn .* got --{word.replace('_', '-')}\.") as caught:
             with_recipe(asked("scratch-cnn", **{word: CLOSED[word]}))
         assert "--recipe finetune" in caught.value.hint
+
+    @pytest.mark.parametrize(
+        "words",
+        [{"optimizer": "adam"}, {"layer_decay": 0.9}, {"averaging": 0.98}, {"dropout": 0.0}, {"augment": "auto"}],
+    )
+    def test_what_is_usual_elsewhere_is_refused_too(self, words: dict[str, Any]) -> None:
+        with pytest.raises(BadInput, match=f"got --{next(iter(words)).replace('_', '-')}"):
+            with_recipe(asked("scratch-cnn", **words))
 
     def test_all_of_them_are_named_at_once(self) -> None:
         with pytest.raises(BadInput) as caught:

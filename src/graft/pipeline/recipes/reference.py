@@ -1,6 +1,6 @@
 """Reference recipes as trainings: what one fixes, what a user may still say, and what it leaves to the plan."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,12 +14,12 @@ from graft.backbones.weights import resolve
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.pipeline.choosing import all_here, side_pixels
-from graft.pipeline.options import OWN_RECIPES, RuleOptions, TrainOptions, TuningOptions
+from graft.pipeline.options import TrainOptions
 from graft.training.heads.records import Head
 from graft.training.heads.words import parse as parse_head
 from graft.training.recipes.catalogue import find
 from graft.training.recipes.counting import check_size, for_network, wrong_map
-from graft.training.recipes.records import Recipe
+from graft.training.recipes.records import OWN_RECIPES, Recipe
 from graft.training.tuning.records import Backend, Phase, Tuning
 
 # What a user may say about the training of a named recipe; the rest is what makes it that recipe.
@@ -123,7 +123,7 @@ def _network(options: TrainOptions) -> BackboneRecord:
 
 
 def _head(options: TrainOptions, recipe: Recipe) -> Head:
-    return recipe.head if options.head == TuningOptions().head else parse_head(options.head)
+    return recipe.head if options.head is None else parse_head(options.head)
 
 
 def _phases(recipe: Recipe, epochs: int | tuple[int, ...] | None) -> tuple[Phase, ...]:
@@ -139,12 +139,7 @@ def _phases(recipe: Recipe, epochs: int | tuple[int, ...] | None) -> tuple[Phase
 
 
 def _check_open(options: TrainOptions, recipe: Recipe) -> None:
-    defaults = TuningOptions()
-    closed = [
-        field.name for field in fields(TuningOptions) if field.name not in OPEN and not hasattr(RuleOptions, field.name)
-    ]
-    said = [name for name in closed if getattr(options, name) != getattr(defaults, name)]
-    if said:
+    if said := [name for name in options.said() if name not in OPEN]:
         raise BadInput(
             f"With --recipe {recipe.name} the training must be as the recipe has it, got "
             f"{', '.join('--' + name.replace('_', '-') for name in said)}.",

@@ -1,6 +1,6 @@
 """A reference recipe as data: a system that lectures and tutorials teach, exactly, with what came of it."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from annotated_types import Ge, Interval, Len
 
@@ -12,6 +12,7 @@ from graft.training.tuning.records import Phase
 Share = Annotated[float, Interval(ge=0, le=1)]
 PreprocessingName = Literal["backbone", "none", "rescale_255"]
 Count = Annotated[int, Ge(1)]
+OWN_RECIPES: Final = ("auto", "probe", "finetune")  # ways to train that refer to no published system
 
 
 @record
