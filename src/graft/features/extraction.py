@@ -92,6 +92,8 @@ def extract_views(
 ) -> ViewActivations:
     """The program's outputs for `views` views of each photo: view 0, the photo itself, and augmented ones.
 
+    Where all are `judged_augmented` the photo itself is left out, and view 1 is the first.
+
     Values are (view, photo, …), otherwise as those of `extract`, or float32 with `exact`. View 0 is the row that
     `extract` and `fill` give and keep; the others are kept by augmentation and seed too, so that more views of a kind
     add to those that are there. All run on one engine; a photo is decoded twice at most, once for all augmented views.
@@ -109,9 +111,10 @@ def extract_views(
     with _extraction(
         root, program, weights, store, cache, rules, workers, threads, progress, kind, exact, judged_augmented
     ) as extraction:
-        done = [extraction.run(table, _photo_rows(photos))]
-        if views > 1:
-            done.append(extraction.run(table, _view_rows(photos, views), augmentation, seed))
+        done = [] if judged_augmented else [extraction.run(table, _photo_rows(photos))]
+        augmented = _view_rows(photos, views, first=0 if judged_augmented else 1)
+        if augmented:
+            done.append(extraction.run(table, augmented, augmentation, seed))
     arrays = table.finish([output.name for output in program.outputs])
     return ViewActivations(
         program_hash=record_hash(program),
@@ -249,13 +252,14 @@ def _photo_rows(photos: Sequence[Photo]) -> dict[str, Row]:
     return rows
 
 
-def _view_rows(photos: Sequence[Photo], views: int) -> dict[str, Row]:
-    """Views 1 and up, all of a photo together so that it is decoded once; the places are those of (view, photo)."""
+def _view_rows(photos: Sequence[Photo], views: int, *, first: int) -> dict[str, Row]:
+    """Views 1 and up, all of a photo together so that it is decoded once; view 1 stands at `first` of (view, photo)."""
     rows: dict[str, Row] = {}
     for place, photo in enumerate(photos):
-        for view in range(1, views):
+        for number in range(first, views):
+            view = number - first + 1
             row = rows.setdefault(row_id(photo.sha256, view), Row(photo, view))
-            row.places.append(view * len(photos) + place)
+            row.places.append(number * len(photos) + place)
     return rows
 
 

@@ -41,7 +41,6 @@ def answers_of(work: Work, classifier: Classifier, weights: WeightsFile) -> Answ
     _, judged = judged_rows(manifest)
     validation = rows_of(manifest, "validation")
     rows = np.union1d(validation, judged)
-    last = 1 if work.judged_augmented else 0  # the view that is judged
     found = extract_views(
         work.intake.root,
         [manifest.photos[row] for row in rows],
@@ -49,7 +48,7 @@ def answers_of(work: Work, classifier: Classifier, weights: WeightsFile) -> Answ
         weights,
         augmentation=work.tuning.augmentation,
         seed=resolved.plan.seed,
-        views=1 + last,
+        views=1,
         store=work.store_for(weights),
         scratch=work.scratch,
         cache=machine.cache_directory(),
@@ -60,7 +59,7 @@ def answers_of(work: Work, classifier: Classifier, weights: WeightsFile) -> Answ
         kind=resolved.plan.engine,
         judged_augmented=work.judged_augmented,
     )
-    values = {name: array[last] for name, array in found.values.items()}
+    values = {name: array[0] for name, array in found.values.items()}
     labels = np.array([photo.label for photo in manifest.photos])
     held_out = np.zeros((0, len(manifest.classes)), np.float32)
     if len(validation):

@@ -69,7 +69,6 @@ def task_of(
 def _stored(work: Work, layout: Layout, photos: Sequence[Photo], views: int) -> StoredSource:
     resolved = work.resolved
     plan = resolved.plan
-    augmented = work.judged_augmented
     found = extract_views(
         work.intake.root,
         photos,
@@ -77,7 +76,7 @@ def _stored(work: Work, layout: Layout, photos: Sequence[Photo], views: int) -> 
         resolved.weights,
         augmentation=work.tuning.augmentation,
         seed=plan.seed,
-        views=views + augmented,
+        views=views,
         store=work.store_for(resolved.weights),
         scratch=work.scratch,
         cache=machine.cache_directory(),
@@ -86,11 +85,10 @@ def _stored(work: Work, layout: Layout, photos: Sequence[Photo], views: int) -> 
         threads=plan.threads,
         progress=work.progress,
         kind=plan.engine,
-        judged_augmented=augmented,
+        judged_augmented=work.judged_augmented,
     )
-    values = {name: array[int(augmented) :] for name, array in found.values.items()}  # without the photos as they are
-    whole = [values[output.name] for output in layout.outputs if output.pooling == "none"]
-    vectors = [values[output.name] for output in layout.outputs if output.pooling != "none"]
+    whole = [found.values[output.name] for output in layout.outputs if output.pooling == "none"]
+    vectors = [found.values[output.name] for output in layout.outputs if output.pooling != "none"]
     return StoredSource(whole, vectors)
 
 
