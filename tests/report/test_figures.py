@@ -8,7 +8,8 @@ import pytest
 from graft.report import figures, words
 from graft.report.charts import MANY_TOOLTIPS
 from graft.report.data import ReportData
-from graft.report.figures import AGAIN, CONFUSION, LEARNING, TIMING, charts_of, timing_bars
+from graft.report.figures import AGAIN, CONFUSION, LEARNING, TIMING, VIEWS_AGAIN, charts_of, timing_bars
+from graft.report.page import render_html
 from tests.report.factory import make_report, make_tuned_report, make_tuning
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -69,6 +70,17 @@ def test_timing_compares_computing_with_the_store(tuned: ReportData) -> None:
     told = texts(charts_of(data)[TIMING])
     assert "Read from the store, features are there 240 times as fast as computed." in told
     assert "0.05 s" in told
+
+
+def test_timing_compares_what_training_reads_with_the_store(tuned: ReportData) -> None:
+    data = replace(tuned, seconds=SECONDS | {VIEWS_AGAIN: 0.25}, n_computed=2000)
+    bars = {bar.name: bar for bar in timing_bars(data)}
+    assert bars["The same from the store"].seconds == 0.25
+    assert data.schedules[0].cut[0] in bars["The same from the store"].note
+    told = "What fine-tuning reads of the photos took 8.0 s the first time, 0.25 s from the store."
+    assert told in " ".join(texts(charts_of(data)[TIMING]))
+    assert told in render_html(data), "the report says it too"
+    assert "from the store." not in render_html(replace(tuned, seconds=SECONDS))
 
 
 def test_what_was_not_measured_is_not_claimed(tuned: ReportData) -> None:

@@ -92,9 +92,7 @@ def extract_views(
 ) -> ViewActivations:
     """The program's outputs for `views` views of each photo: view 0, the photo itself, and augmented ones.
 
-    Where all are `judged_augmented` the photo itself is left out, and view 1 is the first.
-
-    Values are (view, photo, …), otherwise as those of `extract`, or float32 with `exact`. View 0 is the row that
+    Where all are `judged_augmented`, view 1 is the first. Values are (view, photo, …), otherwise as those of `extract`, or float32 with `exact`. View 0 is the row that
     `extract` and `fill` give and keep; the others are kept by augmentation and seed too, so that more views of a kind
     add to those that are there. All run on one engine; a photo is decoded twice at most, once for all augmented views.
 
@@ -112,8 +110,7 @@ def extract_views(
         root, program, weights, store, cache, rules, workers, threads, progress, kind, exact, judged_augmented
     ) as extraction:
         done = [] if judged_augmented else [extraction.run(table, _photo_rows(photos))]
-        augmented = _view_rows(photos, views, first=0 if judged_augmented else 1)
-        if augmented:
+        if augmented := _view_rows(photos, views, first=0 if judged_augmented else 1):
             done.append(extraction.run(table, augmented, augmentation, seed))
     arrays = table.finish([output.name for output in program.outputs])
     return ViewActivations(

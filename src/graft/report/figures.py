@@ -23,7 +23,9 @@ AXIS: Final = 56.0  # left of a chart, for its labels
 BELOW: Final = 34.0  # a chart, for its labels
 MOST_NAME: Final = 28  # letters of a class
 ROOMY_CLASSES, MOST_CELLS = 12, 100  # up to here with percent in the cells; with cells at all
-AGAIN: Final = "features, read again"  # stage of a training whose figures are asked for
+# Stages of a training whose figures are asked for.
+AGAIN: Final = "features, read again"
+VIEWS_AGAIN: Final = "views, read again"
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,9 @@ def timing_bars(data: ReportData) -> list[Bar]:
     if again:
         bars.append(Bar("The same features from the store", again, words.counted(n_photos, "photo")))
     if "views" in seconds:
-        bars.append(Bar("Views of the training photos made ready", seconds["views"], "with loading the backend"))
+        bars.append(Bar("What fine-tuning reads of the photos made ready", seconds["views"], "the first time"))
+    if VIEWS_AGAIN in seconds:
+        bars.append(Bar("The same from the store", seconds[VIEWS_AGAIN], _stored_at(data)))
     epochs = len(data.tuning.epochs) if data.tuning else 0
     if epochs and "fine-tuning" in seconds:
         mean = f"mean of {epochs}, compilation included" if epochs > 1 else "compilation included"
@@ -221,11 +225,22 @@ def timing_lines(data: ReportData) -> list[str]:
     told = ["Wall-clock time on the machine that trained."]
     if again and first and data.n_computed and not data.n_reused:
         told.insert(0, f"Read from the store, features are there {first / again:,.0f} times as fast as computed.")
+    if VIEWS_AGAIN in data.seconds:
+        took, stored = (words.duration(data.seconds[stage]) for stage in ("views", VIEWS_AGAIN))
+        told.insert(0, f"What fine-tuning reads of the photos took {took} the first time, {stored} from the store.")
     if not data.n_computed:
         told.insert(
             0, "Features were in the store when this training began: computing them took an earlier one's time."
         )
     return told
+
+
+def _stored_at(data: ReportData) -> str:
+    """Where the network is cut for the first phase, and how much lies there."""
+    schedule = next(iter(data.schedules), None)
+    if schedule is None or not schedule.cut:
+        return ""
+    return f"{words.byte_size(schedule.store_bytes)} at {' + '.join(schedule.cut)}"
 
 
 def timing_figure(bars: Sequence[Bar], lines: Sequence[str]) -> bytes:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from graft.core.records import to_value
 from graft.report import advice, cautions, charts, findings, tables, tuning, words
 from graft.report.data import Answered, ReportData
+from graft.report.figures import AGAIN, VIEWS_AGAIN, timing_lines
 from graft.report.overview import data_section
 from graft.report.values import inspection_value
 
@@ -148,6 +149,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "events": tuning.other_events(data),
         "again": findings.again_sentence(data),
         "stages": tables.stages(data.seconds),
+        "timing": timing_lines(data) if {AGAIN, VIEWS_AGAIN} & set(data.seconds) else [],
         "total_seconds": sum(data.seconds.values()),
         "choices": tables.choices(data.plan),
         "plan": tables.flat(data.plan),

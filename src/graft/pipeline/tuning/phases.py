@@ -19,6 +19,7 @@ from graft.pipeline.tuning.answering import Answers, answers_of, measured, train
 from graft.pipeline.tuning.scheduling import Step
 from graft.pipeline.tuning.views import sources, task_of
 from graft.pipeline.work import Work
+from graft.report.figures import VIEWS_AGAIN
 from graft.training.checkpoints import Checkpoints
 from graft.training.records import Classifier, Plan
 from graft.training.tuning.loop import tune
@@ -58,6 +59,8 @@ def train_phases(
     for number, step in enumerate(steps, 1):
         with work.clock.stage("views"):
             train, validation = sources(work, step.layout, step.schedule)
+        if number == 1 and step.layout.cut and work.options.plots is not None:
+            _read_again(work, step)
         weighted = probed.result.summary.class_weighted and not work.tuning.phases
         task = task_of(work, step.layout, step.schedule, train, validation, class_weighted=weighted, begun=begun)
         with work.clock.stage("fine-tuning"), _opened(task):
@@ -84,6 +87,14 @@ def train_phases(
 def clear_checkpoints(run: Run) -> None:
     """Remove what only a training under way needs."""
     remove_tree(run.path / CHECKPOINTS)
+
+
+def _read_again(work: Work, step: Step) -> None:
+    """Time how long what was computed and stored takes to be read, for the figure that compares both."""
+    with work.clock.stage(VIEWS_AGAIN):
+        read = sources(work, step.layout, step.schedule)
+    for source in filter(None, read):
+        source.close()
 
 
 def _left(
