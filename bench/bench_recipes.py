@@ -12,6 +12,7 @@ Ends with status 1 where a recipe does not reach its floor.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from sides import SHARED, table, train
+
+from graft.training.recipes.catalogue import find
+from graft.training.recipes.records import Measured
 
 MOBILENET = ("mobilenet_1.0", "mobilenet_1.0_224_notop.weights.h5")
 MOBILENET_V2 = ("mobilenet_v2_1.0", "mobilenet_v2_1.0_224_notop.weights.h5")
@@ -77,13 +81,12 @@ def run_case(case: Case, *, with_auto: bool, runs: Path | None) -> dict[str, Any
         found = outcome(train([*common, *own], cache=Path(cache), run=runs / case.recipe if runs else None))
     auto = None
     if with_auto:
-        from graft.training.recipes.catalogue import find
-
         side = str(case.side_pixels or find(case.recipe).side_pixels)
         with tempfile.TemporaryDirectory() as cache:
             auto = outcome(train([*common, "--image-size", side, "--recipe", "auto"], cache=Path(cache)))
     shown = [word.replace(f"{SHARED}/", "shared/") for word in (*common, *own)]
-    told = {"recipe": case.recipe, "command": " ".join(["graft", "train", *shown]), "floor": case.floor}
+    command = " ".join(["graft", "train", *shown])
+    told = {"recipe": case.recipe, "command": command, "cores": os.cpu_count(), "floor": case.floor}
     reached = found[case.judged_on]["accuracy"] if found[case.judged_on] else 0.0
     print(f"{case.recipe}: {reached:.2%} in {found['seconds']:.0f} s", file=sys.stderr)
     return told | {"judged_on": case.judged_on, "reached": reached, "found": found, "auto": auto}
@@ -124,6 +127,32 @@ def row(case: Case, result: dict[str, Any]) -> dict[str, object]:
     }
 
 
+def measured(case: Case, result: dict[str, Any]) -> Measured:
+    """A case as the record that the recipe's own file keeps."""
+    found, auto = result["found"], result["auto"]
+    test = found["test"] or {"accuracy": None, "interval": None}
+    return Measured(
+        backbone=found["backbone"],
+        data=case.data,
+        side_pixels=case.side_pixels or find(case.recipe).side_pixels,
+        epochs=" + ".join(map(str, case.epochs)),
+        validation=rounded(found["validation"]["accuracy"]),
+        test=rounded(test["accuracy"]),
+        interval=tuple(map(rounded, test["interval"])) if test["interval"] else None,
+        seconds=round(found["seconds"]),
+        cores=result["cores"],
+        command=result["command"].replace("shared/data/", "").replace("shared/weights/", ""),
+        auto_backbone=auto["backbone"] if auto else None,
+        auto_test=rounded(auto["test"]["accuracy"]) if auto and auto["test"] else None,
+        auto_seconds=round(auto["seconds"]) if auto else None,
+    )
+
+
+def rounded(share: float | None) -> float | None:
+    """To digits that no later rounding to tenths of a percent can notice."""
+    return None if share is None else round(share, 6)
+
+
 def tested(found: dict[str, Any]) -> str:
     """`98.1 % (97.0-98.8)`, or a dash without test photos."""
     test = found["test"]
@@ -148,6 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.json:  # after each: all of them take hours
             given.json.write_text(json.dumps(results, indent=1) + "\n")
     table([row(case, result) for case, result in zip(chosen, results, strict=True)])
+    print("\nFor `measured` of the recipes:\n")
+    for case, result in zip(chosen, results, strict=True):
+        print(f"{case.recipe}: {measured(case, result)}\n")
     missed = [
         f"{result['recipe']}: {result['reached']:.2%} of the {result['judged_on']} photos, not {result['floor']:.0%}"
         for result in results

@@ -138,7 +138,9 @@ def test_a_new_result_or_chart_reaches_the_page(pages, tmp_path):
         test=None,
         interval=None,
         seconds=754.0,
+        cores=4,
         command="graft train photos --recipe scratch-cnn",
+        auto_backbone=None,
         auto_test=None,
         auto_seconds=None,
     )

@@ -170,3 +170,16 @@ def test_the_catalogue_cannot_be_changed() -> None:
         catalogue()["vgg16"] = find("vgg19")  # type: ignore[index]
     with pytest.raises(dataclasses.FrozenInstanceError):
         find("vgg16").width = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("name", "megabytes"), [("resnet50", 98), ("vgg16", 528)])
+def test_the_weights_are_as_large_as_is_published(name: str, megabytes: int) -> None:
+    """Four bytes a parameter, in units of 2**20 bytes, as Keras lists them; a file adds little."""
+    n = find(name).parameters_with_top
+    assert n is not None and round(4 * n / 2**20) == megabytes
+
+
+def test_many_small_layers_make_a_larger_file() -> None:
+    """NASNet-Mobile's file is listed with 23 MB: its weights fit, with room for the names of a thousand tensors."""
+    n = find("nasnet_mobile").parameters_with_top
+    assert n is not None and 0.85 < 4 * n / 2**20 / 23 < 1

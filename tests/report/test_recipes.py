@@ -1,6 +1,9 @@
 """Recipes in words for a terminal."""
 
 from dataclasses import replace
+from importlib import import_module
+
+import pytest
 
 from graft.report.recipes import (
     best_measured,
@@ -9,6 +12,7 @@ from graft.report.recipes import (
     list_lines,
     measured_lines,
     measured_of,
+    measured_text,
     published_text,
     recipe_text,
     way_text,
@@ -28,7 +32,9 @@ MEASURED = Measured(
     test=0.95,
     interval=(0.91, 0.975),
     seconds=200.0,
+    cores=2,
     command="graft train santa --recipe santa-vgg19 --backbone mobilenet_v2_1.0",
+    auto_backbone="mobilenet_v2_1.0",
     auto_test=0.97,
     auto_seconds=60.0,
 )
@@ -39,27 +45,46 @@ def test_published_and_measured_results_are_told_apart():
     counted = figures(recipe, own_table(recipe), classes=2)
     text = " ".join(recipe_text(recipe, counted, ("intended",), 90.0).split())
     assert "published 89.4 % test, 10 epochs measured 96.0 % validation, 95.0 % test (91.0 to 97.5 %)" in text
-    assert "with mobilenet_v2_1.0 at 64 px on santa, 10 epochs in 3 min 20 s; graft train by itself: 97.0 %" in text
+    assert (
+        "with mobilenet_v2_1.0 at 64 px on santa, 10 epochs in 3 min 20 s on 2 cores; graft train by itself: 97.0 %"
+        in text
+    )
     assert "measured not reproduced with VGG19 on santa" in text
     assert "command graft train santa --recipe santa-vgg19 --backbone mobilenet_v2_1.0" in text
     assert "about 2 min for all epochs" in text
     assert "variants santa-vgg19, santa-vgg19@intended" in text
 
 
+@pytest.mark.parametrize("recipe", [each for each in catalogue().values() if each.measured], ids=lambda each: each.name)
+def test_the_head_of_its_file_says_what_was_measured(recipe):
+    module = import_module(f"graft.training.recipes.{recipe.name.partition('@')[0].replace('-', '_')}")
+    told = " ".join((module.__doc__ or "").split())
+    for each in recipe.measured:
+        assert " ".join(measured_text(each).split()) in told
+        assert each.command in told
+    own = any(each.backbone == recipe.backbone for each in recipe.measured)
+    assert own or "Not reproduced with" in told
+
+
+def test_a_network_from_scratch_is_not_compared_with_itself():
+    text = measured_text(replace(MEASURED, auto_backbone="sprout"))
+    assert "; graft train by itself with sprout: 97.0 % test" in " ".join(text.split())
+
+
 def test_what_was_measured_with_the_recipes_own_network_on_its_data_is_a_reproduction():
-    recipe = find("santa-vgg19")
+    recipe = replace(find("santa-vgg19"), measured=())
     assert measured_lines(recipe) == ["not reproduced"]
     own = replace(MEASURED, backbone="vgg19", interval=None, auto_test=None, auto_seconds=None)
     (line,) = measured_lines(replace(recipe, measured=(own,)))
     assert line.replace(NO_BREAK, " ") == (
-        "96.0 % validation, 95.0 % test, with vgg19 at 64 px on santa, 10 epochs in 3 min 20 s"
+        "96.0 % validation, 95.0 % test, with vgg19 at 64 px on santa, 10 epochs in 3 min 20 s on 2 cores"
     )
     elsewhere = measured_lines(replace(recipe, measured=(replace(own, data="other"), MEASURED)))
     assert elsewhere[2:] == ["not reproduced with VGG19 on santa"]
 
 
 def test_a_network_that_is_not_the_recipes_own_is_said_beside_the_result():
-    recipe = replace(find("santa-vgg19"), backbone="mobilenet_0.25", preprocessing="backbone")
+    recipe = replace(find("santa-vgg19"), backbone="mobilenet_0.25", preprocessing="backbone", measured=())
     counted = figures(recipe, table("mobilenet_0.25", 96), classes=2)
     text = " ".join(recipe_text(recipe, counted, (), 1.0).split())
     assert "89.4 % test, 10 epochs, with VGG19 measured not reproduced" in text
@@ -87,7 +112,8 @@ def test_of_many_layers_the_middle_is_told_together():
 
 
 def test_each_line_of_the_list_names_the_best_result():
-    recipes = (replace(find("santa-vgg19"), measured=(MEASURED,)), find("santa-vgg19@intended"), find("scratch-cnn"))
+    recipes = (replace(find("santa-vgg19"), measured=(MEASURED,)), find("santa-vgg19@intended"))
+    recipes = (*recipes, replace(find("scratch-cnn"), measured=()))
     lines = list_lines(recipes, tuple(ways().values()))
     assert [line.split() for line in lines[:3]] == [
         ["santa-vgg19", "Santa", "or", "not,", "VGG19", "frozen"],

@@ -92,9 +92,9 @@ def extract_views(
 ) -> ViewActivations:
     """The program's outputs for `views` views of each photo: view 0, the photo itself, and augmented ones.
 
-    Where all are `judged_augmented`, view 1 is the first. Values are (view, photo, …), otherwise as those of `extract`, or float32 with `exact`. View 0 is the row that
-    `extract` and `fill` give and keep; the others are kept by augmentation and seed too, so that more views of a kind
-    add to those that are there. All run on one engine; a photo is decoded twice at most, once for all augmented views.
+    Where all are `judged_augmented`, view 1 is the first. Values are (view, photo, …), otherwise as those of `extract`,
+    or float32 with `exact`. View 0 is the row that `extract` and `fill` give and keep; the others are kept by seed and
+    augmentation too, so that more views of a kind add to those there. A photo is decoded twice at most.
 
     With `exact` and the engine "keras" the values are, bit for bit, what the frozen part gives inside a training step
     on the same backend, seen so for TensorFlow and torch (XLA adds up in another order), if `program.batch_images` is

@@ -49,7 +49,8 @@ def recipe_text(
     lines = [
         f"{recipe.name}: {recipe.title}",
         "",
-        *_facts(recipe, figures, variants, weights_file),
+        *_results(recipe),
+        *_system(recipe, figures, variants, weights_file),
         "",
         *layer_lines(figures, every=every),
         "",
@@ -103,34 +104,38 @@ def layer_lines(figures: SystemFigures, *, every: bool = False) -> list[str]:
     return columns([[typed(cell) for cell in row] for row in (heading, *rows)], right=(4,))
 
 
-def _facts(recipe: Recipe, figures: SystemFigures, variants: Sequence[str], weights_file: str) -> Iterator[str]:
-    backbone = find(figures.backbone)
-    train, validation, test = recipe.photos
-    weights = "ImageNet's weights" if recipe.weights == "imagenet" else "random weights"
-    weights = f"the weights of {weights_file}" if weights_file else weights
-    augments = "of all photos" if recipe.augments == "all" else "of the training photos"
-    augmentation = describe(recipe.augmentation)
-    yield from _wrapped("what", recipe.summary)
-    yield from _wrapped("teaches", recipe.lesson)
+def _results(recipe: Recipe) -> Iterator[str]:
+    """What it is for, and what came of it elsewhere and here."""
     own = catalogue()[recipe.name].backbone
     there = "" if own == recipe.backbone else f", with {find(own).title}"
-    instead = f" in the place of {find(own).title}" if there else ""
+    yield from _wrapped("what", recipe.summary)
+    yield from _wrapped("teaches", recipe.lesson)
     for each in recipe.published:
         yield from _wrapped("published", published_text(each) + there)
     for line in measured_lines(recipe):
         yield from _wrapped("measured", line)
     for measured in recipe.measured:
         yield from _wrapped("command", measured.command)
+
+
+def _system(recipe: Recipe, figures: SystemFigures, variants: Sequence[str], weights_file: str) -> Iterator[str]:
+    """Data, network, head and augmentation, and what there is to say about them."""
+    train, validation, test = recipe.photos
+    own = catalogue()[recipe.name].backbone
+    weights = "ImageNet's weights" if recipe.weights == "imagenet" else "random weights"
+    weights = f"the weights of {weights_file}" if weights_file else weights
+    instead = "" if own == recipe.backbone else f" in the place of {find(own).title}"
+    augments = "of all photos" if recipe.augments == "all" else "of the training photos"
     told = f"{recipe.data}; as published {train:,} training, {validation:,} validation, {test:,} test photos"
     counts = "" if recipe.split == "as given" else f": --split {recipe.split}"
     yield from _wrapped("data", told + counts)
     size = f"at {figures.side_pixels} px, {PREPROCESSING[recipe.preprocessing]}"
-    yield from _wrapped("network", f"{backbone.title}{instead} with {weights}, {size}")
+    yield from _wrapped("network", f"{find(figures.backbone).title}{instead} with {weights}, {size}")
     units = figures.layers[-1].shape[0]
     last = "1 sigmoid unit" if units == 1 else f"{units} softmax units"
     below = ", ".join(map(layer_words, recipe.head.layers))
     yield from _wrapped("head", f"{below}, then {last}" if below else last)
-    changed = "none" if recipe.augmentation.changes_nothing else f"{augmentation}; {augments}"
+    changed = "none" if recipe.augmentation.changes_nothing else f"{describe(recipe.augmentation)}; {augments}"
     yield from _wrapped("augmentation", changed)
     for note in recipe.ours:
         yield from _wrapped("note", note)
@@ -228,9 +233,10 @@ def measured_text(each: Measured) -> str:
     ]
     interval = f" ({span(*each.interval)})" if each.interval else ""
     text = f"{', '.join(scores)}{interval}, with {each.backbone} at {each.side_pixels} px on {each.data}"
-    text += f", {each.epochs} epochs in {duration(each.seconds)}"
+    text += f", {each.epochs} epochs in {duration(each.seconds)} on {counted(each.cores, 'core')}"
     if each.auto_test is not None:
-        text += f"; graft train by itself: {percent(each.auto_test)} test"
+        other = f" with {each.auto_backbone}" if each.auto_backbone not in (None, each.backbone) else ""
+        text += f"; graft train by itself{other}: {percent(each.auto_test)} test"
         text += f" in {duration(each.auto_seconds)}" if each.auto_seconds is not None else ""
     return text
 

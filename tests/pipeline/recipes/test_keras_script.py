@@ -93,7 +93,7 @@ def test_the_layers_of_the_head_have_their_names(tmp_path):
     assert model.output.shape == (None, 10)
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer", "group", "instance"])
+@pytest.mark.parametrize("norm", ["batch", "batch_renorm", "layer", "group", "instance"])
 def test_normalised_networks_from_nothing(norm, tmp_path):
     below = table(f"convnet_{norm}", 64)
     recipe = find("scratch-cnn")
@@ -106,6 +106,20 @@ def test_widths_and_preprocessing_of_another_network(tmp_path):
     made = namespace(keras_script(find("santa-vgg19"), below, classes=2, binary_units=2), tmp_path)
     assert made["build_model"]("random").count_params() == 218_544 + 4 * 256 * 132 + 132 + 132 * 2 + 2
     assert made["prepared"](np.array([[[0.0, 127.5, 255.0]]])).min() == -1
+
+
+def test_the_corrected_one_feeds_the_network_as_its_authors_did(tmp_path):
+    pixels = np.arange(48, dtype=np.float32).reshape(1, 4, 4, 3)
+    made = namespace(script_of("features-vgg16@corrected"), tmp_path)
+    theirs = made["keras"].applications.vgg16.preprocess_input(pixels.copy(), data_format="channels_last")
+    assert np.allclose(made["prepared"](pixels), theirs, atol=1e-4)
+    as_published = namespace(script_of("features-vgg16"), tmp_path)["prepared"](pixels)
+    assert np.allclose(as_published, pixels / 255)
+
+
+def test_weight_normalisation_has_no_layer_in_keras(tmp_path):
+    with pytest.raises(BadInput, match=r"keras\.applications or convnet, got convnet_weight"):
+        keras_script(find("scratch-cnn"), table("convnet_weight", 64), classes=2)
 
 
 @pytest.mark.parametrize("name", ["vit_b16", "sprout"])

@@ -42,7 +42,7 @@ def test_what_departs_from_the_networks_own_way_has_a_corrected_variant(name):
     assert corrected.preprocessing == "backbone"
     assert plain.preprocessing != "backbone" or plain.augments == "all"
     assert corrected.augments == "train"
-    kept = {"name", "summary", "preprocessing", "augmentation", "augments", "published", "ours"}
+    kept = {"name", "summary", "preprocessing", "augmentation", "augments", "published", "measured", "ours"}
     assert all(
         getattr(plain, field.name) == getattr(corrected, field.name)
         for field in fields(Recipe)
@@ -81,6 +81,66 @@ def test_schedules_as_published():
     last = find("cifar10-efficientnetb0").phases[1]
     assert (last.decay, last.decay_rate) == ("inverse_time", 2e-8)
     assert {name: find(name).batch_images for name in NAMES} == dict.fromkeys(NAMES, 20) | {NAMES[0]: 10, NAMES[-1]: 32}
+
+
+def test_heads_as_published():
+    """With the share that is dropped, and where: no count of parameters tells."""
+    assert {name: say(find(name).head) for name in NAMES} == {
+        "sign-digits-vgg16": "global-average-pooling,name=softmax",
+        "scratch-cnn": "flatten,dense=512",
+        "scratch-cnn-augmented": "flatten,dropout=0.5,dense=512",
+        "features-vgg16": "flatten,dense=256,dropout=0.5",
+        "features-vgg16-augmented": "flatten,dense=256",
+        "finetune-vgg16-block5": "flatten,dense=256",
+        "santa-vgg19": "flatten,dense=132",
+        "cifar10-efficientnetb0": "convolution=7x7,batch-normalization,global-average-pooling,dropout=0.2,flatten,"
+        "dense=512",
+    }
+
+
+def test_data_as_published():
+    cats = ((2000, 1000, 1000), "as given", 150, 2)
+    told = {
+        name: ((recipe := find(name)).photos, recipe.split, recipe.side_pixels, recipe.classes)
+        for name in (*NAMES, "features-vgg16-augmented@short")
+    }
+    assert told == dict.fromkeys(NAMES[1:6], cats) | {
+        "sign-digits-vgg16": ((1712, 300, 50), "1712/300/50", 224, 10),
+        "santa-vgg19": ((2 * 271, 2 * 100, 2 * 90), "as given", 64, 2),
+        "cifar10-efficientnetb0": ((37_500, 7_500, 5_000), "as given", 224, 10),
+        "features-vgg16-augmented@short": ((2500, 1000, 1000), "as given", 150, 2),
+    }
+
+
+def test_results_as_published():
+    told = {name: [(each.split, each.low, each.high) for each in find(name).published] for name in catalogue()}
+    assert {name: results for name, results in told.items() if results} == {
+        "sign-digits-vgg16": [("test", 0.98, 0.98)],
+        "scratch-cnn": [("validation", 0.70, 0.70)],
+        "scratch-cnn-augmented": [
+            ("validation", 0.76, 0.76),
+            ("validation", 0.83, 0.84),
+            ("validation", 0.80, 0.83),
+        ],
+        "features-vgg16": [("validation", 0.90, 0.90)],
+        "features-vgg16-augmented": [("validation", 0.90, 0.96)],
+        "features-vgg16-augmented@short": [("validation", 0.90, 0.90)],
+        "finetune-vgg16-block5": [("test", 0.97, 0.97)],
+        "santa-vgg19": [("test", 0.894, 0.894)],
+        "cifar10-efficientnetb0": [
+            ("validation", 0.8896, 0.8896),
+            ("test", 0.889, 0.889),
+            ("validation", 0.9363, 0.9363),
+            ("test", 0.938, 0.938),
+            ("test", 0.95, 0.95),
+        ],
+    }
+
+
+def test_what_the_sign_digits_leave_open_is_ours():
+    (phase,) = find("sign-digits-vgg16").phases
+    assert (phase.optimizer, phase.rate, phase.epochs) == ("adam", 1e-4, 30)
+    assert "1e-4 and 30 are ours" in " ".join(find("sign-digits-vgg16").ours)
 
 
 def test_augmentation_as_published():

@@ -5,7 +5,12 @@ Dense 256, dropout and one sigmoid unit is trained on them: 2,097,665 parameters
 the network is never run again, and for the same reason without augmentation.
 
 Published: about 90 % of the validation photos; it overfits almost from the start.
-Measured: not reproduced with VGG16, whose weights were not at hand.
+Measured: 97.4 % validation, 97.7 % test (96.6 to 98.5 %), with mobilenet_v2_1.0 at 150 px on cats_and_dogs_small, 30
+epochs in 2 min 10 s on 2 cores; graft train by itself: 97.5 % test in 1 min 44 s. Not reproduced with VGG16, whose
+weights were not at hand.
+
+    graft train cats_and_dogs_small --backbone mobilenet_v2_1.0 --weights mobilenet_v2_1.0_224_notop.weights.h5
+        --recipe features-vgg16 --epochs 30
 
 `@published` is the recipe itself: photos are divided by 255, which is not what VGG16 was trained on. `@corrected`
 uses VGG16's own preprocessing.
@@ -16,7 +21,7 @@ from typing import Final
 
 from graft.backbones.freezing import Freeze
 from graft.training.heads.records import Dense, Dropout, Flatten, Head
-from graft.training.recipes.records import Published, Recipe
+from graft.training.recipes.records import Measured, Published, Recipe
 from graft.training.tuning.records import Phase
 
 FEATURES_VGG16: Final = Recipe(
@@ -47,6 +52,24 @@ FEATURES_VGG16: Final = Recipe(
     parameters=16_812_353,
     trainable_parameters=(2_097_665,),
     published=(Published(split="validation", low=0.90, high=0.90, when="overfits almost from the start"),),
+    measured=(
+        Measured(
+            backbone="mobilenet_v2_1.0",
+            data="cats_and_dogs_small",
+            side_pixels=150,
+            epochs="30",
+            validation=0.974,
+            test=0.977,
+            interval=(0.965724, 0.984626),
+            seconds=130.0,
+            cores=2,
+            command="graft train cats_and_dogs_small --backbone mobilenet_v2_1.0 "
+            "--weights mobilenet_v2_1.0_224_notop.weights.h5 --recipe features-vgg16 --epochs 30",
+            auto_backbone="mobilenet_v2_1.0",
+            auto_test=0.975,
+            auto_seconds=104.0,
+        ),
+    ),
     ours=("The whole network is counted, VGG16 with the classifier; the classifier alone has 2,097,665 parameters.",),
 )
 

@@ -5,7 +5,12 @@ trainable weight tensors 4 are left, 2,097,665 parameters. Each epoch sees other
 store, the base is computed again for each of them.
 
 Published: 90 to 96 % of the validation photos after 5 to 30 epochs.
-Measured: not reproduced with VGG16, whose weights were not at hand.
+Measured: 97.8 % validation, 97.6 % test (96.5 to 98.4 %), with mobilenet_v2_1.0 at 150 px on cats_and_dogs_small, 30
+epochs in 2 min 24 s on 2 cores; graft train by itself: 97.5 % test in 1 min 32 s. Not reproduced with VGG16, whose
+weights were not at hand.
+
+    graft train cats_and_dogs_small --backbone mobilenet_v2_1.0 --weights mobilenet_v2_1.0_224_notop.weights.h5
+        --recipe features-vgg16-augmented --epochs 30
 
 `@published` is the recipe itself: photos are divided by 255. `@corrected` uses VGG16's own preprocessing. `@short` is
 another tutorial's variant of the same network: RMSprop at its default rate, 10 epochs of 50 steps, 2,500 training
@@ -18,7 +23,7 @@ from typing import Final
 from graft.backbones.freezing import Freeze
 from graft.data.augmentation.presets import PRESETS
 from graft.training.heads.records import Dense, Flatten, Head
-from graft.training.recipes.records import Published, Recipe
+from graft.training.recipes.records import Measured, Published, Recipe
 from graft.training.tuning.records import Phase
 
 FEATURES_VGG16_AUGMENTED: Final = Recipe(
@@ -52,6 +57,24 @@ FEATURES_VGG16_AUGMENTED: Final = Recipe(
     parameters=16_812_353,
     trainable_parameters=(2_097_665,),
     published=(Published(split="validation", low=0.90, high=0.96, when="5 to 30 epochs"),),
+    measured=(
+        Measured(
+            backbone="mobilenet_v2_1.0",
+            data="cats_and_dogs_small",
+            side_pixels=150,
+            epochs="30",
+            validation=0.978,
+            test=0.976,
+            interval=(0.964537, 0.98382),
+            seconds=144.0,
+            cores=2,
+            command="graft train cats_and_dogs_small --backbone mobilenet_v2_1.0 "
+            "--weights mobilenet_v2_1.0_224_notop.weights.h5 --recipe features-vgg16-augmented --epochs 30",
+            auto_backbone="mobilenet_v2_1.0",
+            auto_test=0.975,
+            auto_seconds=92.0,
+        ),
+    ),
     ours=("Editions differ in the number of epochs, 5 to 30: it is 30 here.",),
 )
 

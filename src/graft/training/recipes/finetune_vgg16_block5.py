@@ -5,7 +5,12 @@ First the head on the frozen base, as in `features-vgg16-augmented`; then the la
 10 weight tensors. The order matters: a head that is still random would spoil the convolutions it pulls at.
 
 Published: 97 %.
-Measured: not reproduced with VGG16, whose weights were not at hand.
+Measured: 98.2 % validation, 97.7 % test (96.6 to 98.5 %), with mobilenet_v2_1.0 at 150 px on cats_and_dogs_small, 30 +
+10 epochs in 4 min 6 s on 2 cores; graft train by itself: 97.5 % test in 1 min 45 s. Not reproduced with VGG16, whose
+weights were not at hand.
+
+    graft train cats_and_dogs_small --backbone mobilenet_v2_1.0 --weights mobilenet_v2_1.0_224_notop.weights.h5
+        --recipe finetune-vgg16-block5 --epochs 30,10
 
 `@published` is the recipe itself: photos are divided by 255. `@corrected` uses VGG16's own preprocessing. With another
 `--backbone`, its uppermost feature-map level takes the place of block 5.
@@ -17,7 +22,7 @@ from typing import Final
 from graft.backbones.freezing import Freeze
 from graft.data.augmentation.presets import PRESETS
 from graft.training.heads.records import Dense, Flatten, Head
-from graft.training.recipes.records import Published, Recipe
+from graft.training.recipes.records import Measured, Published, Recipe
 from graft.training.tuning.records import Phase
 
 FINETUNE_VGG16_BLOCK5: Final = Recipe(
@@ -61,6 +66,24 @@ FINETUNE_VGG16_BLOCK5: Final = Recipe(
     parameters=16_812_353,
     trainable_parameters=(2_097_665, 9_177_089),
     published=(Published(split="test", low=0.97, high=0.97, when="after both phases"),),
+    measured=(
+        Measured(
+            backbone="mobilenet_v2_1.0",
+            data="cats_and_dogs_small",
+            side_pixels=150,
+            epochs="30 + 10",
+            validation=0.982,
+            test=0.977,
+            interval=(0.965724, 0.984626),
+            seconds=246.0,
+            cores=2,
+            command="graft train cats_and_dogs_small --backbone mobilenet_v2_1.0 "
+            "--weights mobilenet_v2_1.0_224_notop.weights.h5 --recipe finetune-vgg16-block5 --epochs 30,10",
+            auto_backbone="mobilenet_v2_1.0",
+            auto_test=0.975,
+            auto_seconds=105.0,
+        ),
+    ),
     ours=("The first phase is features-vgg16-augmented with its 30 epochs.",),
 )
 

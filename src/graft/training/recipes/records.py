@@ -38,8 +38,10 @@ class Measured:
     test: Share | None
     interval: tuple[Share, Share] | None
     seconds: float
+    cores: Count  # of the processor
     command: str
-    auto_test: Share | None  # of `graft train --recipe auto` on the same data with the same backbone
+    auto_backbone: str | None  # of `graft train --recipe auto` on the same data; from scratch there is none to share
+    auto_test: Share | None
     auto_seconds: float | None
 
 

@@ -4,7 +4,11 @@
 Flatten, Dense 132 and one sigmoid unit on top: 20,294,985 parameters, 270,601 of them trained.
 
 Published: 89.4 % of the 180 test photos.
-Measured: not reproduced with VGG19, whose weights were not at hand.
+Measured: 96.5 % validation, 97.2 % test (93.7 to 98.8 %), with mobilenet_v2_1.0 at 64 px on santa, 30 epochs in 30 s on
+2 cores; graft train by itself: 98.9 % test in 45 s. Not reproduced with VGG19, whose weights were not at hand.
+
+    graft train santa --backbone mobilenet_v2_1.0 --weights mobilenet_v2_1.0_224_notop.weights.h5 --split
+        540/200/180 --recipe santa-vgg19 --epochs 30
 
 `@published` is the recipe itself: photos are divided by 255. `@corrected` uses VGG19's own preprocessing. `@intended`
 frees block 5, which the author meant to do but the code does not: 9,709,833 parameters are trained.
@@ -19,7 +23,7 @@ from typing import Final
 from graft.backbones.freezing import Freeze
 from graft.data.augmentation.presets import PRESETS
 from graft.training.heads.records import Dense, Flatten, Head
-from graft.training.recipes.records import Published, Recipe
+from graft.training.recipes.records import Measured, Published, Recipe
 from graft.training.tuning.records import Phase
 
 SANTA_VGG19: Final = Recipe(
@@ -51,6 +55,24 @@ SANTA_VGG19: Final = Recipe(
     parameters=20_294_985,
     trainable_parameters=(270_601,),
     published=(Published(split="test", low=0.894, high=0.894, when="10 epochs"),),
+    measured=(
+        Measured(
+            backbone="mobilenet_v2_1.0",
+            data="santa",
+            side_pixels=64,
+            epochs="30",
+            validation=0.965,
+            test=0.972222,
+            interval=(0.936632, 0.988078),
+            seconds=30.0,
+            cores=2,
+            command="graft train santa --backbone mobilenet_v2_1.0 "
+            "--weights mobilenet_v2_1.0_224_notop.weights.h5 --split 540/200/180 --recipe santa-vgg19 --epochs 30",
+            auto_backbone="mobilenet_v2_1.0",
+            auto_test=0.988889,
+            auto_seconds=45.0,
+        ),
+    ),
     ours=("An epoch is taken to be once over the training photos.",),
 )
 

@@ -4,7 +4,10 @@ Four 3 x 3 convolutions without padding (32, 64, 128, 128 channels), each follow
 and one sigmoid unit: 3,453,121 parameters, of which 3,211,776 are in the Dense layer. 2,000 training photos.
 
 Published: some 70 % of the validation photos and more; it overfits after 5 to 10 epochs.
-Measured: not yet; empty means not reproduced.
+Measured: 71.0 % validation, 72.7 % test (69.9 to 75.4 %), with convnet at 150 px on cats_and_dogs_small, 12 epochs in 2
+min 5 s on 2 cores; graft train by itself with sprout: 92.4 % test in 2 min 1 s.
+
+    graft train cats_and_dogs_small --recipe scratch-cnn --epochs 12
 
 `--backbone convnet_batch` and its sisters (layer, group, instance, weight …) are the same network with a normalisation
 after each convolution.
@@ -14,7 +17,7 @@ from typing import Final
 
 from graft.backbones.freezing import Freeze
 from graft.training.heads.records import Dense, Flatten, Head
-from graft.training.recipes.records import Published, Recipe
+from graft.training.recipes.records import Measured, Published, Recipe
 from graft.training.tuning.records import Phase
 
 SCRATCH_CNN: Final = Recipe(
@@ -48,6 +51,23 @@ SCRATCH_CNN: Final = Recipe(
     parameters=3_453_121,
     trainable_parameters=(3_453_121,),
     published=(Published(split="validation", low=0.70, high=0.70, when="or some more; overfits after 5 to 10 epochs"),),
+    measured=(
+        Measured(
+            backbone="convnet",
+            data="cats_and_dogs_small",
+            side_pixels=150,
+            epochs="12",
+            validation=0.71,
+            test=0.727,
+            interval=(0.698559, 0.753704),
+            seconds=125.0,
+            cores=2,
+            command="graft train cats_and_dogs_small --recipe scratch-cnn --epochs 12",
+            auto_backbone="sprout",
+            auto_test=0.924,
+            auto_seconds=121.0,
+        ),
+    ),
 )
 
 RECIPES: Final = (SCRATCH_CNN,)

@@ -4,7 +4,10 @@
 moved, leaned, zoomed and mirrored: what is done against overfitting where nothing pretrained is used.
 
 Published: 76 % of the validation photos at 30 epochs, 83 to 84 % at 100 to 130; 80 to 83 % with augmentation alone.
-Measured: not yet; empty means not reproduced.
+Measured: 79.2 % validation, 77.3 % test (74.6 to 79.8 %), with convnet at 150 px on cats_and_dogs_small, 60 epochs in 9
+min 27 s on 2 cores; graft train by itself with sprout: 92.4 % test in 1 min 47 s.
+
+    graft train cats_and_dogs_small --recipe scratch-cnn-augmented --epochs 60
 """
 
 from typing import Final
@@ -12,7 +15,7 @@ from typing import Final
 from graft.backbones.freezing import Freeze
 from graft.data.augmentation.presets import PRESETS
 from graft.training.heads.records import Dense, Dropout, Flatten, Head
-from graft.training.recipes.records import Published, Recipe
+from graft.training.recipes.records import Measured, Published, Recipe
 from graft.training.tuning.records import Phase
 
 SCRATCH_CNN_AUGMENTED: Final = Recipe(
@@ -50,6 +53,23 @@ SCRATCH_CNN_AUGMENTED: Final = Recipe(
         Published(split="validation", low=0.76, high=0.76, when="30 epochs"),
         Published(split="validation", low=0.83, high=0.84, when="100 to 130 epochs"),
         Published(split="validation", low=0.80, high=0.83, when="without the dropout", of_this=False),
+    ),
+    measured=(
+        Measured(
+            backbone="convnet",
+            data="cats_and_dogs_small",
+            side_pixels=150,
+            epochs="60",
+            validation=0.792,
+            test=0.773,
+            interval=(0.746021, 0.797889),
+            seconds=567.0,
+            cores=2,
+            command="graft train cats_and_dogs_small --recipe scratch-cnn-augmented --epochs 60",
+            auto_backbone="sprout",
+            auto_test=0.924,
+            auto_seconds=107.0,
+        ),
     ),
     ours=("The rate and the 100 steps an epoch are those of scratch-cnn.",),
 )

@@ -5,7 +5,12 @@ without its classifier is followed by a global average and one softmax layer. Of
 all but the last five are frozen: 7,084,554 of 14,719,818 parameters are trained.
 
 Published: 98 % of 50 test photos.
-Measured: not reproduced with VGG16, whose weights were not at hand.
+Measured: 98.0 % validation, 98.0 % test (89.5 to 99.6 %), with mobilenet_1.0 at 224 px on sign_digits, 30 epochs in 2
+min 54 s on 2 cores; graft train by itself: 100.0 % test in 3 min 59 s. Not reproduced with VGG16, whose weights were
+not at hand.
+
+    graft train sign_digits --backbone mobilenet_1.0 --weights mobilenet_1.0_224_notop.weights.h5 --split
+        1712/300/50 --recipe sign-digits-vgg16 --epochs 30
 
 `@published` is the recipe itself: VGG16 is fed raw 0 to 255 RGB, without the means taken off and the channels turned
 round as its authors did. `@corrected` does what they did.
@@ -16,7 +21,7 @@ from typing import Final
 
 from graft.backbones.freezing import Freeze
 from graft.training.heads.records import GlobalAveragePooling, Head
-from graft.training.recipes.records import Published, Recipe
+from graft.training.recipes.records import Measured, Published, Recipe
 from graft.training.tuning.records import Phase
 
 SIGN_DIGITS_VGG16: Final = Recipe(
@@ -48,6 +53,24 @@ SIGN_DIGITS_VGG16: Final = Recipe(
     parameters=14_719_818,
     trainable_parameters=(7_084_554,),
     published=(Published(split="test", low=0.98, high=0.98, when="the authors claim more than that"),),
+    measured=(
+        Measured(
+            backbone="mobilenet_1.0",
+            data="sign_digits",
+            side_pixels=224,
+            epochs="30",
+            validation=0.98,
+            test=0.98,
+            interval=(0.895046, 0.996461),
+            seconds=174.0,
+            cores=2,
+            command="graft train sign_digits --backbone mobilenet_1.0 "
+            "--weights mobilenet_1.0_224_notop.weights.h5 --split 1712/300/50 --recipe sign-digits-vgg16 --epochs 30",
+            auto_backbone="mobilenet_1.0",
+            auto_test=1.0,
+            auto_seconds=239.0,
+        ),
+    ),
     ours=(
         "Neither the learning rate nor the number of epochs is published: 1e-4 and 30 are ours.",
         "The published batches of 30 validation and 50 test photos change no result, so they are not kept.",
