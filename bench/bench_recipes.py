@@ -131,14 +131,15 @@ def measured(case: Case, result: dict[str, Any]) -> Measured:
     """A case as the record that the recipe's own file keeps."""
     found, auto = result["found"], result["auto"]
     test = found["test"] or {"accuracy": None, "interval": None}
+    low, high = map(rounded, test["interval"] or (0.0, 0.0))
     return Measured(
         backbone=found["backbone"],
         data=case.data,
         side_pixels=case.side_pixels or find(case.recipe).side_pixels,
         epochs=" + ".join(map(str, case.epochs)),
         validation=rounded(found["validation"]["accuracy"]),
-        test=rounded(test["accuracy"]),
-        interval=tuple(map(rounded, test["interval"])) if test["interval"] else None,
+        test=rounded(test["accuracy"]) if found["test"] else None,
+        interval=(low, high) if test["interval"] else None,
         seconds=round(found["seconds"]),
         cores=result["cores"],
         command=result["command"].replace("shared/data/", "").replace("shared/weights/", ""),
@@ -148,9 +149,9 @@ def measured(case: Case, result: dict[str, Any]) -> Measured:
     )
 
 
-def rounded(share: float | None) -> float | None:
+def rounded(share: float) -> float:
     """To digits that no later rounding to tenths of a percent can notice."""
-    return None if share is None else round(share, 6)
+    return round(share, 6)
 
 
 def tested(found: dict[str, Any]) -> str:
