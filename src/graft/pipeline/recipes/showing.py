@@ -1,30 +1,20 @@
 """The reference recipes as a user meets them: listed, shown on a network of their choice, timed on this machine."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Final
-
-import numpy as np
+from typing import Any, ClassVar
 
 from graft.core.records import construct, record
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.places import SCRIPT, write_file
+from graft.pipeline.recipes.expecting import expected_seconds, speed_here
 from graft.pipeline.recipes.keras_script import keras_script
 from graft.pipeline.recipes.reference import as_asked, sized_table
 from graft.report.recipes import list_lines, recipe_text, way_text
 from graft.training.recipes.catalogue import catalogue, find, variants, ways
 from graft.training.recipes.counting import SystemFigures, figures, for_network
 from graft.training.recipes.records import Recipe, Way
-from graft.training.tuning.records import usual_views
-
-SIDE: Final = 1024  # of the matrices that are multiplied to time this machine
-TIMED_SECONDS: Final = 0.25
-# Shares of a matrix product's speed that networks reach: on the inference engine, which has bfloat16 on some
-# processors, and while training. Networks of depthwise convolutions are slower than that.
-STORED_SHARE: Final = 1.0
-TRAINED_SHARE: Final = 0.5
 
 
 @record
@@ -78,7 +68,7 @@ def view(name: str, *, classes: int | None = None, **said: Any) -> RecipeView:
         variants=variants(recipe.name),
         figures=counted,
         weights_file=Path(options.weights).name if options.weights not in (None, "random") else "",
-        seconds=expected_seconds(there, counted, rate=matrix_rate()),
+        seconds=expected_seconds(there, counted, speed_here()),
     )
 
 
@@ -106,34 +96,3 @@ def shown(found: RecipeView, *, every: bool = False) -> str:
     return recipe_text(
         found.recipe, found.figures, found.variants, found.seconds, weights_file=found.weights_file, every=every
     )
-
-
-def expected_seconds(recipe: Recipe, counted: SystemFigures, *, rate: float) -> float:
-    """About how long training takes at `rate` multiply-adds a second, on the published number of photos.
-
-    What is frozen is computed once for each stored view, for all phases that read the same; the rest in each step. A
-    trained layer costs three times its forward pass.
-    """
-    n_train, n_validation, _ = recipe.photos
-    total, stored = 0.0, 0
-    for phase, work in zip(recipe.phases, counted.phases, strict=True):
-        n_views = usual_views(recipe.augmentation, phase.epochs)
-        once = work.prefix_multiply_adds * (n_views * n_train + n_validation)
-        n_images = phase.steps_per_epoch * recipe.batch_images if phase.steps_per_epoch else n_train
-        forward = work.suffix_multiply_adds * (n_images + n_validation)
-        backward = 2 * work.trained_multiply_adds * n_images
-        total += max(0, once - stored) / (rate * STORED_SHARE)
-        total += phase.epochs * (forward + backward) / (rate * TRAINED_SHARE)
-        stored = max(stored, once)
-    return total
-
-
-def matrix_rate() -> float:
-    """Multiply-adds a second of a float32 matrix product here, the best of a quarter of a second."""
-    left = np.ones((SIDE, SIDE), np.float32)
-    best, until = 0.0, time.perf_counter() + TIMED_SECONDS
-    while best == 0.0 or time.perf_counter() < until:
-        start = time.perf_counter()
-        np.matmul(left, left)
-        best = max(best, SIDE**3 / (time.perf_counter() - start))
-    return best
