@@ -31,6 +31,7 @@ def keras_run(case: Case) -> tuple[float, float]:
     """Seconds of the script, from start to exit, and the test accuracy that it prints."""
     name, weights = case.stand_in or ("auto", "")
     said: dict[str, Any] = {"weights": str(SHARED / "weights" / weights)} if weights else {}
+    said |= {"split": case.split} if case.split else {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "system.py")
         file.write_text(script(case.recipe, backbone=name, epochs=case.epochs, **said), encoding="utf-8")

@@ -30,10 +30,12 @@ PAGES = Path(__file__).resolve().parents[1] / "docs" / "recipes"
 IMAGES = PAGES.parent / "images" / "recipes"
 INDEX = "README"
 SOURCES = "sources.json"  # for each recipe's plain name, of which training its charts are
+DEPTH = "depth-profile"
 CHARTS = {
     "learning-curves": "Learning curves: dots for training, a line for validation",
     "confusion-matrix": "Confusion matrix: true classes down, answers across",
-    "depth-profile": "Depth profile: accuracy of a linear probe at each depth of the network",
+    "timing": "What computing and reading again took: durations as bars",
+    DEPTH: "Depth profile: accuracy of a linear probe at each depth of the network",
 }
 Tables = Callable[[Recipe], LayerTable]
 
@@ -102,6 +104,10 @@ def take_charts(run: Path, images: Path = IMAGES) -> str:
     with tempfile.TemporaryDirectory() as folder:
         rebuild_report(run, plots=Path(folder), progress=make_progress(quiet=True))
         for kind in CHARTS:
+            if kind == DEPTH and plan.get("random_weights"):
+                continue  # of a network that had learned nothing
+            if not Path(folder, f"{kind}.svg").exists():
+                continue  # timing is of runs that were trained with --plots
             shutil.copyfile(Path(folder, f"{kind}.svg"), images / f"{name}-{kind}.svg")
     path = images / SOURCES
     sources = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

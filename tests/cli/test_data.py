@@ -43,7 +43,7 @@ def test_fetch_tells_the_terms_first_and_the_next_command_last(brought: str, cap
     assert main(["data", "fetch", "sign_digits", "--from", brought]) == 0
     text = capsys.readouterr().out
     assert text.index("terms   Apache-2.0") < text.index("The 20 photos are in sign_digits now")
-    assert "graft train sign_digits --split 1712/300/50" in text
+    assert "graft recipes run sign-digits-vgg16 sign_digits --split 1712/300/50" in text
     assert Path("sign_digits/TERMS.txt").is_file() and Path("sign_digits/9/IMG_2.JPG").is_file()
     assert main(["data", "fetch", "sign_digits"]) == 0
     assert "Nothing was downloaded" in capsys.readouterr().out

@@ -75,13 +75,18 @@ def curve(*shares: float, n: int = 1000) -> tuple[Depth, ...]:
 
 
 def test_the_depth_sentence_says_no_more_than_the_intervals_allow(report: ReportData) -> None:
-    probe = report.probe
-    clear = findings.depth_sentence(replace(probe, depth_profile=curve(0.5, 0.95, 0.90)))
+    def told(*shares: float, **plan: bool) -> str:
+        probe = replace(report.probe, depth_profile=curve(*shares))
+        return findings.depth_sentence(replace(report, probe=probe, plan=report.plan | plan))
+
+    clear = told(0.5, 0.95, 0.90)
     assert clear.startswith("layer_1, 1 step before the end, knows most")
-    equal = findings.depth_sentence(replace(probe, depth_profile=curve(0.5, 0.91, 0.90)))
+    equal = told(0.5, 0.91, 0.90)
     assert "may be equal" in equal
-    last = findings.depth_sentence(replace(probe, depth_profile=curve(0.5, 0.8, 0.90)))
+    last = told(0.5, 0.8, 0.90)
     assert "highest at the last layer, layer_2" in last
+    untrained = told(0.5, 0.8, 0.90, random_weights=True)
+    assert "learned nothing yet" in untrained and "90.0" in untrained and "fits your photos" not in untrained
 
 
 def test_what_the_classifier_reads(report: ReportData) -> None:

@@ -40,6 +40,9 @@ MEASURED = Measured(
 )
 
 
+VARIANTS = [each for each in catalogue().values() if "@" in each.name]
+
+
 def test_published_and_measured_results_are_told_apart():
     recipe = replace(find("santa-vgg19"), measured=(MEASURED,))
     counted = figures(recipe, own_table(recipe), classes=2)
@@ -64,6 +67,14 @@ def test_the_head_of_its_file_says_what_was_measured(recipe):
         assert each.command in told
     own = any(each.backbone == recipe.backbone for each in recipe.measured)
     assert own or "Not reproduced with" in told
+
+
+@pytest.mark.parametrize("recipe", VARIANTS, ids=lambda each: each.name)
+def test_the_head_says_which_variants_were_not_measured(recipe):
+    plain, _, variant = recipe.name.partition("@")
+    module = import_module(f"graft.training.recipes.{plain.replace('-', '_')}")
+    last = (module.__doc__ or "").strip().splitlines()[-1]
+    assert (last.startswith("Not reproduced either: ") and f"`@{variant}`" in last) is not bool(recipe.measured)
 
 
 def test_a_network_from_scratch_is_not_compared_with_itself():
@@ -105,22 +116,23 @@ def test_of_many_layers_the_middle_is_told_together():
     counted = figures(recipe, own_table(recipe), classes=10)
     lines = layer_lines(counted)
     assert len(lines) < 30
-    middle = next(line for line in lines if " layers " in line and "are" in line)
+    middle = next(line for line in lines if " layers " in line and " of " in line)
     numbers = [int(number) for number in middle.split()[0].split("-")]
     n_trained = sum(any(layer.trained) for layer in counted.layers[numbers[0] : numbers[1] + 1])
-    assert middle.endswith(f"{n_trained} are")
+    assert middle.endswith(f"{n_trained} of {numbers[1] + 1 - numbers[0]}")
 
 
 def test_each_line_of_the_list_names_the_best_result():
     recipes = (replace(find("santa-vgg19"), measured=(MEASURED,)), find("santa-vgg19@intended"))
     recipes = (*recipes, replace(find("scratch-cnn"), measured=()))
     lines = list_lines(recipes, tuple(ways().values()))
-    assert [line.split() for line in lines[:3]] == [
-        ["santa-vgg19", "Santa", "or", "not,", "VGG19", "frozen"],
-        ["@intended", "published", "89.4", "%", "test"],
-        ["measured", "95.0", "%", "test", "with", "mobilenet_v2_1.0"],
+    assert [line.replace(NO_BREAK, " ") for line in lines[:4]] == [
+        "santa-vgg19: Santa or not, VGG19 frozen",
+        "  published  89.4 % test",
+        "  measured   95.0 % test with mobilenet_v2_1.0",
+        "  variants   @intended",
     ]
-    assert lines[5].endswith("measured not reproduced")
+    assert lines[6] == "  measured   not reproduced"
 
 
 def test_the_list_fits_a_terminal_of_80_columns():

@@ -157,7 +157,7 @@ def describe(record: "BackboneRecord", here: str | None = None) -> list[str]:
     """One network for people. `here`: how its weights came to this machine."""
     from graft.backbones.layouts import learned_parameters
 
-    order = record.preprocessing.channel_order.upper()
+    order = "grey" if record.preprocessing.channel_order == "grey" else record.preprocessing.channel_order.upper()
     with_top = f", {record.parameters_with_top:,} with it" if record.parameters_with_top else ""
     learned = f"{learned_parameters(record):,} without the top"
     learned += f", {learned_parameters(record, top=True):,} with it" if with_top else ""
@@ -170,7 +170,7 @@ def describe(record: "BackboneRecord", here: str | None = None) -> list[str]:
         ("of them learned", learned),
         (
             "work",
-            f"{(record.multiply_adds or 0) / 1e9:.2f} billion multiply-adds an image" if record.multiply_adds else "",
+            f"{_work(record.multiply_adds)} multiply-adds an image" if record.multiply_adds else "",
         ),
         ("ImageNet", f"{record.imagenet_top1:.1%} right at first, as published" if record.imagenet_top1 else ""),
         ("input", f"{record.side_pixels} × {record.side_pixels} pixels, {order}, {record.preprocessing.geometry}"),
@@ -193,6 +193,12 @@ def describe(record: "BackboneRecord", here: str | None = None) -> list[str]:
             f"         terms: {source.licence}",
         ]
     return lines
+
+
+def _work(multiply_adds: int) -> str:
+    """`15.35 billion`, or for the smallest networks `0.4 million`."""
+    billions = multiply_adds / 1e9
+    return f"{billions:.2f} billion" if billions >= 0.01 else f"{multiply_adds / 1e6:.1f} million"
 
 
 def _weights_here() -> dict[str, str]:

@@ -99,7 +99,9 @@ def fetch(arguments: Namespace, console: Console) -> int:
         console.line(f"  checked {_checked(fetched)}")
     console.line(f"  terms   {printable(str(Path(shown) / fetched.terms.name))}")
     split = f" --split {fetched.data.split}" if fetched.data.split else ""
-    console.advise(f"graft train {_quoted(shown)}{split}", "trains on them, divided as in the tutorial")
+    recipe = fetched.data.recipes[0] if fetched.data.recipes else ""
+    run = f"graft recipes run {recipe}" if recipe else "graft train"
+    console.advise(f"{run} {_quoted(shown)}{split}", "trains on them, divided as in the tutorial")
     return 0
 
 

@@ -128,7 +128,7 @@ For every command:
   --debug     where an error came from
   --version   graft {__version__}
 
-Exit status: 0 good, 2 bad input, 3 disk, memory or permission, 4 damaged files, 1 a defect of Graft."""
+Exit status: 0 good, 2 bad input, 3 disk, memory, network or permission, 4 damaged files, 1 a defect of Graft."""
 
 
 def fail(console: Console, error: GraftError) -> int:

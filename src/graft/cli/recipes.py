@@ -1,5 +1,6 @@
 """`graft recipes`: the systems that lectures and tutorials teach, each by its name."""
 
+import shlex
 from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from graft.training.recipes.records import Way
 
 # Options of graft train that mean something to show.
-SHOWN = ("backbone", "weights", "image_size", "epochs", "batch", "head", "binary_head", "output")
+SHOWN = ("backbone", "weights", "split", "image_size", "epochs", "batch", "head", "binary_head", "output")
 SHOW_ONLY = ("classes", "every", "as_keras")
 
 
@@ -48,13 +49,15 @@ def parser() -> Parser:
 
 def in_other_words(words: Sequence[str]) -> list[str]:
     """The command that a way to reuse a network stands for: `recipes run classify IMAGES` is `classify IMAGES`."""
-    action, name, *_ = (*(word for word in words if not word.startswith("-")), "", "")
-    if action != "run" or not name:
+    plain = [word for word in words if not word.startswith("-")]
+    if plain[:1] != ["run"]:
         return []
-    from graft.pipeline.recipes.showing import way
+    from graft.pipeline.recipes.showing import is_recipe, way
 
+    # Values of options may stand before the name.
+    name = next((word for word in plain[1:] if way(word) or is_recipe(word)), "")
     found = way(name)
-    rest = [word for place, word in enumerate(words) if place not in (words.index(action), words.index(name))]
+    rest = [word for place, word in enumerate(words) if place not in (words.index("run"), words.index(name or "run"))]
     return [*found.words[:1], *rest, *found.words[1:]] if found else []
 
 
@@ -92,6 +95,7 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
     from graft.training.recipes.catalogue import find
 
     if found := way(name):
+        _refuse(arguments, "show", ())  # nothing but its name means anything to it
         return _tell_way(found, console)
     on = given(arguments, ("classes", *SHOWN[:-1]))
     if hasattr(arguments, "as_keras"):
@@ -111,7 +115,9 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
     console.line(shown(seen, every=hasattr(arguments, "every")))
     recipe = find(name)
     its = f", or on its own: graft data fetch {recipe.data}" if public_data()[recipe.data].url else ""
-    console.advise(f"graft recipes run {name} DATA", f"trains it on your photos{its}")
+    run = ["graft recipes run", name, "DATA", *_as_typed(on)]
+    run += ["--split", recipe.split] if its and "/" in recipe.split and "split" not in on else []
+    console.advise(" ".join(run), f"trains it on your photos{its}")
     return 0
 
 
@@ -156,6 +162,16 @@ def _typed(option: str) -> str:
     return "--all" if option == "every" else f"--{option.replace('_', '-')}"
 
 
+def _as_typed(said: dict[str, Any]) -> list[str]:
+    """The options that a training understands too, as words."""
+    words: list[str] = []
+    for option, value in said.items():
+        if option in train.FIELDS:
+            told = ",".join(map(str, value)) if isinstance(value, tuple) else shlex.quote(str(value))
+            words += [_typed(option), told]
+    return words
+
+
 def _only_name(arguments: Namespace) -> str:
     from graft.core.errors import BadInput
 
@@ -181,7 +197,7 @@ def _tell_script(name: str, on: dict[str, Any], output: str | None, console: Con
     """The script on standard output, or in a file that is not there yet."""
     from graft.pipeline.recipes.showing import script, write_script
 
-    text = script(name, **on)
+    text = script(name, command=shlex.join(["graft", *console.words]), **on)
     if output is not None:
         write_script(Path(output), text)
     if console.json:

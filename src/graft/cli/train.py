@@ -156,7 +156,8 @@ def _add_tuning(words: Parser) -> None:
     often.add_argument(
         "--head",
         metavar="WORDS",
-        help="probe (default): begins as the probe; trained: from zero; or layers as flatten,dense=256,dropout=0.5",
+        help="probe (default): begins as the probe; trained: from zero; or layers as flatten,dense=256,dropout=0.5; "
+        "the last two are first trained alone, 5 epochs",
     )
     often.add_argument("--label-smoothing", metavar="X", type=number(0, 0.99), help="(default: 0.1)")
     often.add_argument(

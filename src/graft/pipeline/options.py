@@ -11,6 +11,7 @@ from graft.data.records import MOST_BYTES, MOST_PIXELS, Duplicates, ImageRules
 from graft.training.recipes.records import PreprocessingName
 from graft.training.tuning.records import OptimizerName
 
+USUAL_SPLIT = "70/15/15"  # training/validation/test
 Epochs = Annotated[int, Interval(ge=1, le=100_000)]
 
 
@@ -81,7 +82,7 @@ class TrainOptions(TuningOptions):
     preprocessing: PreprocessingName = "backbone"
     image_size: Annotated[int, Interval(ge=8, le=2048)] | None = None  # pixels of a side; None: the backbone's own
     seed: Annotated[int, Ge(0)] = 0
-    split: str = "70/15/15"
+    split: str = USUAL_SPLIT
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     engine: Literal["openvino", "keras"] = "openvino"
     on_bad: Literal["quarantine", "fail"] = "quarantine"
@@ -108,7 +109,7 @@ class FeatureOptions(RuleOptions):
     drop_last: Annotated[int, Ge(0)] | None = None  # the output of the network without its last layers, so many
     pooling: Literal["avg", "max", "none"] = "avg"
     labels: bool = True  # False: folders are no classes
-    split: str = "70/15/15"
+    split: str = USUAL_SPLIT
     seed: Annotated[int, Ge(0)] = 0
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"  # of the file

@@ -70,11 +70,11 @@ def fetch_data(
     """
     data = find_data(name)
     folder = Path(os.path.abspath(output or data.name))  # noqa: PTH100 - a link at its place is to be seen, not followed
+    if not data.url:
+        _bring_it(data)
     known = _here(data, folder, progress)
     if known is not None:
         return FetchedData(data, folder, known)
-    if not data.url:
-        _bring_it(data)
     tell(data)
     make_directory(folder.parent)
     sweep_stray(folder.parent, STRAY_SECONDS)  # what a killed call left there, as large as the photos

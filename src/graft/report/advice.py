@@ -19,6 +19,11 @@ GOOD_ENOUGH = 0.97  # accuracy from which a larger network is no longer the firs
 STILL_FALLING = 0.02  # share of the validation loss lost over the last quarter of the epochs, from which more pay
 ROSE = 0.05  # share by which the validation loss rose after the first epoch, from which the rate was too high
 BY_HEART = 0.05  # training accuracy above validation accuracy, from which the training photos were learned by heart
+OF_OUR_OWN = "stronger changes (--augment strong) and more of them (--views), or fewer trained layers"
+OF_A_RECIPE = (
+    "more views of each (--views); stronger changes or fewer trained layers are another training than the recipe's: "
+    "--recipe finetune"
+)
 
 
 @dataclass(frozen=True)
@@ -175,8 +180,7 @@ def _by_heart(data: ReportData) -> Iterator[Advice]:
         "Show it more variety",
         f"In its best epoch it was right on {words.percent(best.accuracy)} of the training views, but on "
         f"{words.percent(best.validation_accuracy)} of the validation photos: it learned its photos by heart. More "
-        "photos help most; then stronger changes (--augment strong) and more of them (--views), or fewer trained "
-        "layers.",
+        f"photos help most; then {OF_A_RECIPE if data.is_reference else OF_OUR_OWN}.",
     )
 
 

@@ -131,6 +131,11 @@ class ReportData:
         return str(self.plan.get("recipe", ""))
 
     @property
+    def random_weights(self) -> bool:
+        """Whether the network began with random weights, to be trained from nothing."""
+        return bool(self.plan.get("random_weights"))
+
+    @property
     def is_reference(self) -> bool:
         """Whether that is a published system by its name."""
         return self.recipe not in ("", *OWN_RECIPES)

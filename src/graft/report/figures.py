@@ -10,7 +10,6 @@ from graft.evaluation.records import Evaluation
 from graft.report import charts, curves, findings, standalone, words
 from graft.report.data import ReportData
 from graft.report.standalone import INK, LABEL_SIZE, LETTER, MARGIN, RAISED, RIGHT, SOFT, WRONG, Box, Key, text
-from graft.training.records import ProbeSummary
 from graft.training.tuning.records import TuningSummary
 
 LEARNING: Final = "learning-curves.svg"
@@ -41,7 +40,7 @@ def charts_of(data: ReportData) -> dict[str, bytes]:
     """The run's charts by file name: those that its records have something for."""
     found = {
         CONFUSION: confusion_figure(data.evaluation),
-        DEPTH: depth_figure(data.probe),
+        DEPTH: depth_figure(data),
         CALIBRATION: calibration_figure(data.evaluation),
     }
     if data.tuning and data.tuning.epochs:
@@ -88,10 +87,11 @@ def _learning_lines(summary: TuningSummary) -> list[str]:
     return [f"Phases: {'; '.join(told)}"]
 
 
-def depth_figure(probe: ProbeSummary) -> bytes:
+def depth_figure(data: ReportData) -> bytes:
     """Accuracy at each depth alone, with its interval band; what the classifier reads is shaded."""
     width, high = 860.0, 340.0
-    lines = [findings.depth_sentence(probe), findings.reading_sentence(probe)]
+    probe = data.probe
+    lines = [findings.depth_sentence(data), findings.reading_sentence(probe)]
     top = standalone.head_height(lines, width) + 10
     box = Box(MARGIN + AXIS, top, width - 2 * MARGIN - AXIS, high)
     below = top + high + 48

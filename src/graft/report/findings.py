@@ -204,11 +204,16 @@ def band_sentence(band: Band) -> str:
     return f"When it says {says}, it is right {words.out_of(band.accuracy)}"
 
 
-def depth_sentence(probe: ProbeSummary) -> str:
+def depth_sentence(data: ReportData) -> str:
     """What the depth profile shows: where the backbone's knowledge fits these photos best."""
-    profile = probe.depth_profile
+    profile = data.probe.depth_profile
     best = max(profile, key=lambda depth: depth.accuracy.value)
     last = profile[-1]
+    if data.random_weights:
+        return (
+            "The network's weights are random, so it had learned nothing yet: this is what a linear classifier finds "
+            f"in chance features, {words.percent(best.accuracy.value)} at best, at {best.layer}."
+        )
     if best.accuracy.value == last.accuracy.value:
         return (
             f"Accuracy is highest at the last layer, {last.layer} ({words.percent(last.accuracy.value)}): what the "

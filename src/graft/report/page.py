@@ -184,7 +184,7 @@ def _depth(data: ReportData) -> dict[str, Any]:
     probe = data.probe
     return {
         "chart": charts.depth_profile(probe),
-        "finding": findings.depth_sentence(probe),
+        "finding": findings.depth_sentence(data),
         "reading": findings.reading_sentence(probe, before=findings.is_tuned(data)),
         "span": findings.chosen_span(probe),
         "rows": probe.depth_profile,

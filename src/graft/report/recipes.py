@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from itertools import groupby, zip_longest
+from itertools import groupby
 from typing import Final
 
 from graft.backbones.catalogue import find
@@ -20,8 +20,8 @@ COLUMNS: Final = 80
 LABEL_COLUMNS: Final = 12
 MOST_ROWS: Final = 30  # of the layer table, unless every layer is wanted
 END_ROWS: Final = 8  # of the backbone, shown at either end of a longer one
-MOST_NAME: Final = 17  # characters, in the short table
-MOST_KIND: Final = 14
+EVERY_LETTER: Final = (1000, 1000)
+WIDTHS: Final = ((24, 22), (17, 18), (15, 14))  # letters of names and of kinds in the short table: the first that fits
 PREPROCESSING: Final = {
     "none": "raw pixels, 0 to 255",
     "rescale_255": "pixels divided by 255",
@@ -55,24 +55,20 @@ def recipe_text(
         *layer_lines(figures, every=every),
         "",
         *_plan(recipe, figures),
-        *_wrapped(
-            "here",
-            f"{rough_duration(seconds)} for all epochs, from the published number of photos and the speed of a matrix "
-            "product on this machine; what is frozen is computed once for each view",
-        ),
+        *_here(recipe, figures, seconds),
     ]
     return "\n".join(typed(line) for line in lines)
 
 
 def list_lines(recipes: Sequence[Recipe], ways: Sequence[Way]) -> list[str]:
-    """Each recipe with what it is and the best result published and measured, its variants below its name; the ways."""
-    rows: list[Row] = []
+    """Each recipe with what it is, the best result published and measured, and its variants; then the ways."""
+    lines: list[str] = []
     for plain, group in groupby(recipes, key=lambda each: each.name.partition("@")[0]):
         first, *variants = group
-        names = [plain, *(f"  @{each.name.partition('@')[2]}" for each in variants)]
-        told = [first.title, f"published {best_published(first)}", f"measured {measured_of((first, *variants))}"]
-        rows += zip_longest(names, told, fillvalue="")
-    lines = columns(rows)
+        lines += [f"{plain}: {first.title}", f"  published  {best_published(first)}"]
+        lines.append(f"  measured   {measured_of((first, *variants))}")
+        if variants:
+            lines.append(f"  variants   {', '.join('@' + each.name.partition('@')[2] for each in variants)}")
     lines += ["", "Ways to reuse a pretrained network, each a command:"]
     lines += [f"  {line}" for line in columns([(way.name, way.command) for way in ways])]
     return [typed(line) for line in lines]
@@ -91,8 +87,11 @@ def measured_lines(recipe: Recipe) -> list[str]:
     """What was measured, a sentence each; the last says where the recipe's own network on its own data was not."""
     own = catalogue()[recipe.name]
     lines = [measured_text(each) for each in recipe.measured]
-    if any(each.backbone == own.backbone and each.data == own.data for each in recipe.measured):
+    with_own = [each for each in recipe.measured if (each.backbone, each.data) == (own.backbone, own.data)]
+    if any(each.epochs == _epochs_of(recipe) for each in with_own):
         return lines
+    if with_own:
+        return [*lines, f"{NOT_REPRODUCED} with its {_epochs_of(recipe)} epochs"]
     return [*lines, f"{NOT_REPRODUCED} with {find(own.backbone).title} on {own.data}" if lines else NOT_REPRODUCED]
 
 
@@ -100,8 +99,12 @@ def layer_lines(figures: SystemFigures, *, every: bool = False) -> list[str]:
     """The layer table; layers below the first one that any phase trains share a row, unless `every` one has its own."""
     runs = [[layer] for layer in figures.layers] if every else _runs(figures.layers)
     heading = ("", "layer", "kind", "output", "parameters", "trained")
-    rows = [_layer_row(run, len(figures.phases), every=every) for run in runs]
-    return columns([[typed(cell) for cell in row] for row in (heading, *rows)], right=(4,))
+    for widths in (EVERY_LETTER,) if every else WIDTHS:
+        rows = [_layer_row(run, len(figures.phases), *widths) for run in runs]
+        lines = columns([[typed(cell) for cell in row] for row in (heading, *rows)], right=(4,))
+        if max(map(len, lines)) <= COLUMNS:
+            break
+    return lines
 
 
 def _results(recipe: Recipe) -> Iterator[str]:
@@ -147,10 +150,23 @@ def _system(recipe: Recipe, figures: SystemFigures, variants: Sequence[str], wei
 def _plan(recipe: Recipe, figures: SystemFigures) -> Iterator[str]:
     whole = f"{count(figures.parameters)} parameters, {figures.trainable_tensors} weight tensors that can be trained"
     yield from _wrapped("whole", whole)
+    own = catalogue()[recipe.name].phases
     for number, (phase, counts) in enumerate(zip(recipe.phases, figures.phases, strict=True), 1):
         reach = f"from {counts.first_trained} up" if counts.first_trained else "the head alone"
+        if phase.freeze != own[number - 1].freeze:
+            reach += ", where the uppermost feature-map level begins here"
         how = f"{OPTIMIZERS[phase.optimizer]} at {_rate(phase)}, {_epochs(recipe, phase)}"
         yield from _wrapped(f"phase {number}", f"{phase.name}: {reach}, {how}; {_told(counts)}")
+
+
+def _here(recipe: Recipe, figures: SystemFigures, seconds: float) -> list[str]:
+    told = f"{rough_duration(seconds)} for all epochs, from the published number of photos and the speed of a "
+    told += "convolution on this machine"
+    if any(phase.prefix_multiply_adds for phase in figures.phases):
+        told += (
+            f"; what is frozen is computed once for each {'photo' if recipe.augmentation.changes_nothing else 'view'}"
+        )
+    return _wrapped("here", told)
 
 
 def _rate(phase: Phase) -> str:
@@ -189,15 +205,14 @@ def _first(layers: Sequence[SystemLayer]) -> int:
     return next(layer.number for layer in layers if any(layer.trained) or layer.head)
 
 
-def _layer_row(run: Sequence[SystemLayer], n_phases: int, *, every: bool) -> Row:
+def _layer_row(run: Sequence[SystemLayer], n_phases: int, most_name: int, most_kind: int) -> Row:
     first, last = run[0], run[-1]
     shape = "x".join(map(str, last.shape))
     parameters = count(sum(layer.parameters for layer in run))
     if len(run) == 1:
-        name = first.name if every else shortened(first.name, MOST_NAME)
-        kind = first.kind if every else shortened(first.kind, MOST_KIND)
+        name, kind = shortened(first.name, most_name), shortened(first.kind, most_kind)
         return (str(first.number), name, kind, shape, parameters, _when(first, n_phases))
-    name = f"… {shortened(last.name, MOST_NAME - 2)}"
+    name = f"… {shortened(last.name, most_name - 2)}"
     return (f"{first.number}-{last.number}", name, counted(len(run), "layer"), shape, parameters, _share(run))
 
 
@@ -212,7 +227,7 @@ def _when(layer: SystemLayer, n_phases: int) -> str:
 def _share(run: Sequence[SystemLayer]) -> str:
     """What becomes of several layers together."""
     n_trained = sum(any(layer.trained) for layer in run)
-    return f"{n_trained} are" if n_trained else "frozen"
+    return f"{n_trained} of {len(run)}" if n_trained else "frozen"
 
 
 def published_text(each: Published) -> str:
@@ -243,21 +258,36 @@ def measured_text(each: Measured) -> str:
 
 def best_published(recipe: Recipe) -> str:
     """The best result published of this very training in a few words, of the test photos where there is one."""
-    own = [each for each in recipe.published if each.of_this]
-    best = max(own, key=lambda each: (each.split == "test", each.high), default=None)
+    best = _best_published(recipe)
     return f"{_accuracy(best)} {best.split}" if best else "nothing"
 
 
+def _best_published(recipe: Recipe) -> Published | None:
+    own = [each for each in recipe.published if each.of_this]
+    return max(own, key=lambda each: (each.split == "test", each.high), default=None)
+
+
+def _epochs_of(recipe: Recipe) -> str:
+    """As `Measured` tells them: `30 + 100`."""
+    return " + ".join(str(phase.epochs) for phase in catalogue()[recipe.name].phases)
+
+
 def best_measured(recipe: Recipe) -> str:
-    """The best measured result in a few words, with the network where it is not the recipe's; or `not reproduced`."""
-    best = max(
-        recipe.measured, key=lambda each: (each.test is not None, each.test or each.validation or 0), default=None
-    )
-    if best is None:
+    """The best measured result in a few words, or `not reproduced`: of the split of which the best was published.
+
+    With the network where it is not the recipe's, and the epochs where they are others.
+    """
+    plain = catalogue()[recipe.name.partition("@")[0]]
+    published = _best_published(plain)
+    splits = ("validation", "test") if published and published.split == "validation" else ("test", "validation")
+    scores = [(split, getattr(each, split), each) for each in recipe.measured for split in splits]
+    known = [(split, share, each) for split, share, each in scores if share is not None]
+    if not known:
         return NOT_REPRODUCED
-    score = f"{percent(best.test)} test" if best.test is not None else f"{percent(best.validation or 0.0)} validation"
-    own = catalogue()[recipe.name].backbone
-    return score if best.backbone == own else f"{score} with {best.backbone}"
+    split, share, best = max(known, key=lambda found: (found[0] == splits[0], found[1]))
+    other = "" if best.backbone == plain.backbone else f" with {best.backbone}"
+    epochs = "" if best.epochs == _epochs_of(recipe) else f", {best.epochs} epochs"
+    return f"{percent(share)} {split}{other}{epochs}"
 
 
 def measured_of(group: Sequence[Recipe]) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graft.evaluation.comparison import Comparison
-from graft.report import curves, words
+from graft.report import curves, findings, words
 from graft.report.data import ReportData
 from graft.training.tuning.records import Schedule, TuningSummary
 
@@ -111,7 +111,8 @@ def lines(data: ReportData) -> tuple[str, ...]:
         told = f"{data.recipe} {told}"
     after = ", ".join(f"{phase.name} {words.percent(phase.accuracy.value)}" for phase in summary.phases)
     changed = (JUDGED_CHANGED,) if data.asked and data.asked.augments == "all" else ()
-    return (told, *((f"right after each phase: {after}",) if after else ()), course(data), *changed)
+    line = f"right after each phase, on {findings.photos_of(data)}: {after}"
+    return (told, *((line,) if after else ()), course(data), *changed)
 
 
 def what_trained(schedule: Schedule) -> str:

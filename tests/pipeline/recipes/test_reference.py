@@ -184,7 +184,7 @@ class TestWhatMayBeSaid:
     def test_epochs_of_all_phases_or_of_each(self, words: Any, wanted: tuple[int, ...] | None) -> None:
         options = with_recipe(asked("finetune-vgg16-block5", epochs=words))
         if wanted is None:
-            with pytest.raises(BadInput, match=r"--epochs must be one number, or 2 for the phases of finetune-vgg16"):
+            with pytest.raises(BadInput, match=r"--epochs must be one number, or 2 numbers for the 2 phases"):
                 recipe_tuning(options, "tensorflow")
             return
         phases = recipe_tuning(options, "tensorflow").phases

@@ -4,8 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from graft.bundle.bundle import Bundle
+from graft.pipeline.run import Run
+from graft.training.linear import as_sigmoid, as_softmax, probabilities
 from graft.training.recipes.catalogue import catalogue
 from graft.training.records import Plan
 from graft.training.tuning.records import TuningSummary
@@ -71,3 +75,17 @@ def test_a_step_of_each_recipe_on_real_photos(stepped: Trained) -> None:
             phase.freeze.kind != "none" for phase in recipe.phases
         ]
         assert (run.path / "phase-1.graft").is_file() == (len(recipe.phases) > 1)
+        if recipe.classes == 2:
+            assert_one_unit_equals_two(run)
+
+
+def assert_one_unit_equals_two(run: Run) -> None:
+    """The trained head with its Dense layer: one sigmoid unit, as two softmax units, and as one again."""
+    one = Bundle.load(run.bundle)._classifier
+    assert one.hidden and one.kernel.shape[1] == 1
+    values = np.random.default_rng(0).normal(0, 1, (64, len(one.mean))).astype(np.float32)
+    chances = probabilities(one, values)
+    two = as_softmax(one)
+    assert two.kernel.shape[1] == 2 and np.ptp(chances[:, 1]) > 0
+    np.testing.assert_allclose(probabilities(two, values), chances, atol=1e-6)
+    np.testing.assert_allclose(probabilities(as_sigmoid(two), values), chances, atol=1e-6)

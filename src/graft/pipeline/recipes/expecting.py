@@ -48,7 +48,7 @@ def expected_seconds(recipe: Recipe, counted: SystemFigures, speed: Speed) -> fl
     trained_speed = share * (speed.float32 if depthwise else speed.stored)
     total, stored = OWN_SECONDS + VIEW_SECONDS * (n_train + n_validation + n_test), 0.0
     for phase, work in zip(recipe.phases, counted.phases, strict=True):
-        n_views = usual_views(recipe.augmentation, phase.epochs)
+        n_views = usual_views(recipe.augmentation, phase, batch_images=recipe.batch_images, n_train=n_train)
         n_images = phase.steps_per_epoch * recipe.batch_images if phase.steps_per_epoch else n_train
         once = 0.0
         if work.prefix_multiply_adds:

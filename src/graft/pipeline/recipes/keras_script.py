@@ -17,6 +17,7 @@ from graft.pipeline.recipes.keras_training import ending_text, main_text
 from graft.report.recipes import published_text
 from graft.training.heads.records import Convolution, Dense, Dropout, Layer
 from graft.training.heads.shapes import names, units_of
+from graft.training.recipes.catalogue import find
 from graft.training.recipes.counting import for_network
 from graft.training.recipes.records import Recipe
 
@@ -30,13 +31,36 @@ NORMALIZATIONS: Final = {
     "group": "keras.layers.GroupNormalization(channels // 16)",
     "instance": "keras.layers.GroupNormalization(channels)",
 }
+# What a base that is one layer of another network cannot do.
+DROPS: Final = (
+    "The base stays in inference mode in every phase, so none of its blocks is ever dropped; Graft drops them as\n"
+    "EfficientNet's authors did, wherever they are trained.\n"
+)
+# Keras' published EfficientNet files hold deviations where variances belong, and Keras makes up for that only where it
+# fetches a file itself.
+MENDING: Final = """\
+    if weights not in (None, "imagenet"):  # a file: what Keras does where it fetches the weights itself
+        normalization = base.get_layer("normalization")
+        mean, variance, count = normalization.get_weights()
+        deviations = np.array([0.229, 0.224, 0.225])
+        if np.allclose(variance, deviations, rtol=1e-3):
+            normalization.set_weights([mean, variance * deviations, count])
+"""
 CHANGES_WITHOUT_LAYER: Final = ("brightness", "channel_shift", "fill_value")
 
 
 def keras_script(
-    recipe: Recipe, table: LayerTable, *, classes: int, binary_units: int = 1, weights: str = "imagenet"
+    recipe: Recipe,
+    table: LayerTable,
+    *,
+    classes: int,
+    binary_units: int = 1,
+    weights: str = "imagenet",
+    command: str = "",
 ) -> str:
     """The script of a recipe on the network of `table`, which begins with `weights`: imagenet, random, or a file.
+
+    `command` is what was typed to have it, for its head.
 
     Raises:
         BadInput: plain Keras has no such network, or no layer for a change that augmentation makes.
@@ -45,7 +69,7 @@ def keras_script(
     record = find_backbone(table.backbone)
     _check(recipe, record)
     parts = [
-        _opening(recipe, record),
+        _opening(recipe, record, command or f"graft recipes show {recipe.name} --as-keras"),
         texts.IMPORTS + _constants(recipe, table, classes),
         texts.PHOTOS,
         _prepared(recipe, record),
@@ -79,7 +103,8 @@ def _check(recipe: Recipe, record: BackboneRecord) -> None:
     norm = str(dict(record.options).get("norm", ""))
     if not known and not (is_from_scratch(record) and norm in ("none", *NORMALIZATIONS)):
         raise BadInput(
-            f"The network of a Keras script must be one of keras.applications or convnet, got {record.name}.",
+            f"The network of a Keras script must be convnet, or one that Graft builds with keras.applications, got "
+            f"{record.name}.",
             hint=f"Leave --backbone out, or train with it: graft train DATA --recipe {recipe.name} "
             f"--backbone {record.name}.",
         )
@@ -89,15 +114,19 @@ def _check(recipe: Recipe, record: BackboneRecord) -> None:
             raise BadInput(f"The augmentation of a Keras script must be geometric, got one with {name}.")
 
 
-def _opening(recipe: Recipe, record: BackboneRecord) -> str:
+def _opening(recipe: Recipe, record: BackboneRecord, command: str) -> str:
     file = re.sub(r"[^a-z0-9]+", "_", recipe.name)
-    published = "".join(f"Published: {line}.\n" for line in map(published_text, recipe.published))
+    own = find(recipe.name).backbone
+    there = "" if record.name == own else f", with {find_backbone(own).title}"
+    published = "".join(f"Published: {line}{there}.\n" for line in map(published_text, recipe.published))
+    instead = f"Here {record.title} stands in the place of {find_backbone(own).title}.\n" if there else ""
+    drops = DROPS if record.constructor in EFFICIENTNETS and len(recipe.phases) > 1 else ""
     weights = "" if is_from_scratch(record) else f"    python {file}.py photos/ --weights random\n"
     return f'''\
 """{recipe.title}: the recipe {recipe.name} in plain Keras.
 
 {recipe.summary}
-{published}
+{instead}{published}{drops}
 It runs by itself with keras, pillow, and one of tensorflow, jax or torch:
 
     python {file}.py photos/
@@ -105,7 +134,7 @@ It runs by itself with keras, pillow, and one of tensorflow, jax or torch:
     KERAS_BACKEND=jax python {file}.py photos/ --epochs 1 --steps 2
 
 photos/ holds train, validation and test, each with a folder of photos for each class; or the class folders alone.
-Written by: graft recipes show {recipe.name} --as-keras
+Written by: {command}
 """
 '''
 
@@ -194,6 +223,7 @@ def _network(recipe: Recipe, record: BackboneRecord, units: int) -> str:
         '    weights = None if weights == "random" else weights\n'
         f"    base = keras.applications.{function}(\n"
         f"        weights=weights,\n        include_top=False,\n        {shape},\n{options}        name=BASE,\n    )\n"
+        f"{MENDING if record.constructor in EFFICIENTNETS else ''}"
         "    inputs = keras.Input((SIDE, SIDE, 3))\n"
         "    # In inference mode even while training: BatchNormalization keeps its statistics, nothing is dropped.\n"
         f'    x = base(inputs, training=False)\n{head}    return keras.Model(inputs, x, name="{name}")\n'

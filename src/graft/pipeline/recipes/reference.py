@@ -14,7 +14,7 @@ from graft.backbones.weights import resolve
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.pipeline.choosing import all_here, side_pixels
-from graft.pipeline.options import TrainOptions
+from graft.pipeline.options import USUAL_SPLIT, TrainOptions
 from graft.training.heads.records import Head
 from graft.training.heads.words import parse as parse_head
 from graft.training.recipes.catalogue import find
@@ -59,6 +59,7 @@ def as_asked(options: TrainOptions) -> tuple[Recipe, BackboneRecord]:
         head=_head(options, recipe),
         phases=_phases(recipe, options.epochs),
         batch_images=options.batch or recipe.batch_images,
+        split=recipe.split if options.split == USUAL_SPLIT else options.split,
         weights="random" if options.weights == "random" else "imagenet",
     )
     return changed, _network(options)
@@ -131,10 +132,9 @@ def _phases(recipe: Recipe, epochs: int | tuple[int, ...] | None) -> tuple[Phase
         return recipe.phases
     wanted = epochs if isinstance(epochs, tuple) else (epochs,) * len(recipe.phases)
     if len(wanted) != len(recipe.phases):
-        raise BadInput(
-            f"--epochs must be one number, or {len(recipe.phases)} for the phases of {recipe.name}, "
-            f"got {','.join(map(str, wanted))}."
-        )
+        phases = len(recipe.phases)
+        several = f", or {phases} numbers for the {phases} phases of {recipe.name}" if phases > 1 else ""
+        raise BadInput(f"--epochs must be one number{several}, got {','.join(map(str, wanted))}.")
     return tuple(replace(phase, epochs=count) for phase, count in zip(recipe.phases, wanted, strict=True))
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from graft.core.errors import BadInput
 from graft.core.records import construct, record
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.places import SCRIPT, write_file
@@ -39,6 +40,15 @@ def way(name: str) -> Way | None:
     return ways().get(name.strip().lower().replace("_", "-"))
 
 
+def is_recipe(name: str) -> bool:
+    """Whether a recipe has this name, in whatever spelling."""
+    try:
+        find(name)
+    except BadInput:
+        return False
+    return True
+
+
 def way_shown(found: Way) -> str:
     """A way to reuse a network, for people."""
     return way_text(found)
@@ -47,8 +57,8 @@ def way_shown(found: Way) -> str:
 def view(name: str, *, classes: int | None = None, **said: Any) -> RecipeView:
     """A recipe by name, as it would be trained.
 
-    `said` are options of a training by their names in `TrainOptions`; backbone, weights, image_size, epochs, batch,
-    head and binary_head change what is shown.
+    `said` are options of a training by their names in `TrainOptions`; backbone, weights, split, image_size, epochs,
+    batch, head and binary_head change what is shown.
 
     Raises:
         BadInput: not_found for names; the size fits the network not, or the head not.
@@ -72,14 +82,19 @@ def view(name: str, *, classes: int | None = None, **said: Any) -> RecipeView:
     )
 
 
-def script(name: str, *, classes: int | None = None, **said: Any) -> str:
-    """A recipe as a script in plain Keras; raises as `view`, and for a network that plain Keras has not."""
+def script(name: str, *, classes: int | None = None, command: str = "", **said: Any) -> str:
+    """A recipe as a script in plain Keras, with the `command` that was typed in its head.
+
+    Raises as `view`, and for a network that plain Keras has not.
+    """
     options = _options(name, said)
     recipe, network = as_asked(options)
     table = sized_table(recipe, network, options.image_size)
     units = 2 if options.binary_head == "softmax" else 1
     weights = options.weights or recipe.weights
-    return keras_script(recipe, table, classes=classes or recipe.classes, binary_units=units, weights=weights)
+    return keras_script(
+        recipe, table, classes=classes or recipe.classes, binary_units=units, weights=weights, command=command
+    )
 
 
 def _options(name: str, said: Mapping[str, Any]) -> TrainOptions:

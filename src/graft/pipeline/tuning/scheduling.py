@@ -72,7 +72,8 @@ def _as_decided(work: Work, probed: Probed, earlier: Schedule) -> Step:
 def _as_named(work: Work, probed: Probed, phase: Phase) -> Step:
     """A phase of a recipe: each photo in as many views as there are epochs to see them in."""
     layout = phase_layout(work, probed, phase)
-    usual = usual_views(work.tuning.augmentation, phase.epochs)
+    batch, n_train = work.tuning.batch_images or usual_batch(work), count_of(work, "train")
+    usual = usual_views(work.tuning.augmentation, phase, batch_images=batch, n_train=n_train)
     layout, views, remark = _fitting(work, layout, work.tuning.views or usual)
     return _told(work, layout, phase, views, remark)
 

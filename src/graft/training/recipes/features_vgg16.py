@@ -14,6 +14,8 @@ weights were not at hand.
 
 `@published` is the recipe itself: photos are divided by 255, which is not what VGG16 was trained on. `@corrected`
 uses VGG16's own preprocessing.
+
+Not reproduced either: `@corrected`.
 """
 
 from dataclasses import replace

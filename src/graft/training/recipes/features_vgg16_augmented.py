@@ -15,6 +15,8 @@ weights were not at hand.
 `@published` is the recipe itself: photos are divided by 255. `@corrected` uses VGG16's own preprocessing. `@short` is
 another tutorial's variant of the same network: RMSprop at its default rate, 10 epochs of 50 steps, 2,500 training
 photos, about 90 %.
+
+Not reproduced either: `@corrected` and `@short`.
 """
 
 from dataclasses import replace

@@ -14,6 +14,8 @@ weights were not at hand.
 
 `@published` is the recipe itself: photos are divided by 255. `@corrected` uses VGG16's own preprocessing. With another
 `--backbone`, its uppermost feature-map level takes the place of block 5.
+
+Not reproduced either: `@corrected`.
 """
 
 from dataclasses import replace

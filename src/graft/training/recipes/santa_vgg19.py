@@ -15,6 +15,8 @@ frees block 5, which the author meant to do but the code does not: 9,709,833 par
 
 The tutorial shows that one sigmoid unit equals two softmax units whose weights differ by its own. Graft offers both
 (`--binary-head`), and a test converts one trained head into the other.
+
+Not reproduced either: `@corrected` and `@intended`.
 """
 
 from dataclasses import replace
@@ -32,7 +34,7 @@ SANTA_VGG19: Final = Recipe(
     summary="VGG19 frozen below a small classifier, on 64-pixel photos of two classes.",
     lesson="Even photos of 64 pixels carry enough for a pretrained base; one sigmoid unit equals two softmax units.",
     data="santa",
-    split="as given",
+    split="542/200/180",
     photos=(542, 200, 180),
     classes=2,
     backbone="vgg19",

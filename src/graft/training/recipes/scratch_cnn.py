@@ -50,6 +50,10 @@ SCRATCH_CNN: Final = Recipe(
     batch_images=20,
     parameters=3_453_121,
     trainable_parameters=(3_453_121,),
+    ours=(
+        "With a normalisation after each convolution: --backbone convnet_batch, convnet_batch_renorm, convnet_layer, "
+        "convnet_group, convnet_instance or convnet_weight.",
+    ),
     published=(Published(split="validation", low=0.70, high=0.70, when="or some more; overfits after 5 to 10 epochs"),),
     measured=(
         Measured(

@@ -14,6 +14,8 @@ not at hand.
 
 `@published` is the recipe itself: VGG16 is fed raw 0 to 255 RGB, without the means taken off and the channels turned
 round as its authors did. `@corrected` does what they did.
+
+Not reproduced either: `@corrected`.
 """
 
 from dataclasses import replace

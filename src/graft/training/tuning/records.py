@@ -1,5 +1,6 @@
 """Fine-tuning as data: what was asked for, what was decided, and what happened epoch by epoch."""
 
+import math
 from typing import Annotated, ClassVar, Final, Literal
 
 from annotated_types import Ge, Gt, Interval
@@ -134,6 +135,12 @@ class TuningSummary:
     events: tuple[str, ...] = ()
 
 
-def usual_views(augmentation: Augmentation, epochs: int) -> int:
-    """How many views of each training photo a recipe's phase reads: no more than there are epochs to see them in."""
-    return 1 if augmentation.changes_nothing else min(USUAL_VIEWS, epochs)
+def usual_views(augmentation: Augmentation, phase: Phase, *, batch_images: int, n_train: int) -> int:
+    """How many views of each of so many training photos a recipe's phase reads.
+
+    No more than there are times to see a photo in, but two at least: the first view is the photo as it is.
+    """
+    if augmentation.changes_nothing:
+        return 1
+    n_images = phase.steps_per_epoch * batch_images if phase.steps_per_epoch else n_train
+    return min(USUAL_VIEWS, max(2, math.ceil(phase.epochs * n_images / n_train)))
