@@ -13,6 +13,7 @@ from graft.pipeline.options import TrainOptions, TuningOptions
 from graft.pipeline.recipes.reference import recipe_tuning
 from graft.training.heads.records import Head
 from graft.training.heads.words import parse as parse_head
+from graft.training.recipes.catalogue import find
 from graft.training.recipes.records import OWN_RECIPES
 from graft.training.records import Plan
 from graft.training.tuning import backend
@@ -35,7 +36,7 @@ def asked_tuning(options: TrainOptions, manifest: Manifest) -> tuple[Tuning | No
         _check_none(options, "With --recipe probe nothing must be said about fine-tuning", "Use another recipe.")
         return None, "as asked"
     if options.recipe not in OWN_RECIPES:
-        return recipe_tuning(options, backend.choose(options.backend)), "as asked"
+        return recipe_tuning(options, backend.choose(options.backend)), f"as asked{_last_layer(options, manifest)}"
     budget, undecided = _budget(options), _tuning(options)
     if options.recipe == "finetune":
         if budget == 0:
@@ -55,6 +56,13 @@ def asked_tuning(options: TrainOptions, manifest: Manifest) -> tuple[Tuning | No
         return None, f"auto is the linear probe where nothing can fine-tune: {problem.message} {problem.hint}"
     reason = "auto: the linear probe first, then fine-tuning, and the better of both is kept"
     return replace(undecided, backend=chosen, time_budget_seconds=budget), reason
+
+
+def _last_layer(options: TrainOptions, manifest: Manifest) -> str:
+    """What becomes of a recipe's last layer where the photos have another number of classes than its own data."""
+    own, here = find(options.recipe).classes, len(manifest.classes)
+    units = "one sigmoid unit" if here == 2 and options.binary_head == "sigmoid" else f"a softmax of {here} units"
+    return f"; with {here} classes, not {own}, it ends in {units}" if own != here else ""
 
 
 def check_followed(options: TrainOptions, given: Plan) -> None:

@@ -117,6 +117,36 @@ def test_the_corrected_one_feeds_the_network_as_its_authors_did(tmp_path):
     assert np.allclose(as_published, pixels / 255)
 
 
+def test_a_published_efficientnet_file_is_mended_as_keras_does_where_it_fetches_it(tmp_path):
+    """Its file holds deviations as variances; from a file `keras.applications` alone would scale pixels wrongly."""
+    made = namespace(script_of("cifar10-efficientnetb0"), tmp_path)
+
+    def base_of(weights):
+        base = made["build_model"](weights).get_layer("base")
+        kind = made["keras"].layers.Normalization
+        return base, next(layer for layer in base.layers if isinstance(layer, kind))
+
+    deviations = np.array([0.229, 0.224, 0.225], np.float32)
+    for variance in (deviations, deviations**2):  # as published; as it should be, which stays
+        base, normalization = base_of("random")
+        mean, _, count = normalization.get_weights()
+        normalization.set_weights([mean, variance, count])
+        base.save_weights(tmp_path / "notop.weights.h5")
+        _, found = base_of(str(tmp_path / "notop.weights.h5"))
+        assert np.allclose(found.get_weights()[1], deviations**2)
+
+
+def test_the_head_of_a_script_says_whose_network_it_is(tmp_path):
+    below = table("mobilenet_0.25", 64)
+    words = "graft recipes show santa-vgg19 --as-keras --backbone mobilenet_0.25"
+    text = keras_script(find("santa-vgg19"), below, classes=2, command=words)
+    assert "Here MobileNet 0.25 stands in the place of VGG19." in text
+    assert "Published: 89.4 % test, 10 epochs, with VGG19." in text
+    assert f"Written by: {words}\n" in text
+    own = script_of("santa-vgg19")
+    assert "stands in the place" not in own and "Written by: graft recipes show santa-vgg19 --as-keras\n" in own
+
+
 def test_weight_normalisation_has_no_layer_in_keras(tmp_path):
     with pytest.raises(BadInput, match=r"keras\.applications, got convnet_weight"):
         keras_script(find("scratch-cnn"), table("convnet_weight", 64), classes=2)

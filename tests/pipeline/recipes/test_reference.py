@@ -134,6 +134,14 @@ class TestWhatItFixes:
         assert caught.value.code == code and told in f"{caught.value.message} {caught.value.hint}"
 
 
+def test_another_number_of_classes_is_told(manifest: Manifest) -> None:
+    assert planned(manifest, "santa-vgg19").recipe_reason == "as asked"
+    told = planned(manifest, "sign-digits-vgg16").recipe_reason
+    assert told == "as asked; with 2 classes, not 10, it ends in one sigmoid unit"
+    two = planned(manifest, "sign-digits-vgg16", binary_head="softmax").recipe_reason
+    assert two.endswith("it ends in a softmax of 2 units")
+
+
 class TestWhatMayBeSaid:
     def test_every_word_about_training_is_open_or_closed(self) -> None:
         """A new option must be decided upon; those about photos belong to all trainings."""

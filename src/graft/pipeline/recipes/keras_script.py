@@ -40,7 +40,7 @@ DROPS: Final = (
 # fetches a file itself.
 MENDING: Final = """\
     if weights not in (None, "imagenet"):  # a file: what Keras does where it fetches the weights itself
-        normalization = base.get_layer("normalization")
+        normalization = next(layer for layer in base.layers if isinstance(layer, keras.layers.Normalization))
         mean, variance, count = normalization.get_weights()
         deviations = np.array([0.229, 0.224, 0.225])
         if np.allclose(variance, deviations, rtol=1e-3):
