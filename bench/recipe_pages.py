@@ -20,6 +20,7 @@ from pathlib import Path
 from graft.backbones.catalogue import find as find_backbone
 from graft.backbones.layers import LayerTable
 from graft.core.progress import make_progress
+from graft.report.figures import VIEWS_AGAIN
 from graft.report.recipes import best_published, layer_lines, measured_lines, measured_of
 from graft.report.words import NO_BREAK
 from graft.training.recipes.catalogue import catalogue
@@ -30,11 +31,11 @@ PAGES = Path(__file__).resolve().parents[1] / "docs" / "recipes"
 IMAGES = PAGES.parent / "images" / "recipes"
 INDEX = "README"
 SOURCES = "sources.json"  # for each recipe's plain name, of which training its charts are
-DEPTH = "depth-profile"
+DEPTH, TIMING = "depth-profile", "timing"
 CHARTS = {
     "learning-curves": "Learning curves: dots for training, a line for validation",
     "confusion-matrix": "Confusion matrix: true classes down, answers across",
-    "timing": "What computing and reading again took: durations as bars",
+    TIMING: "What computing and reading again took: durations as bars",
     DEPTH: "Depth profile: accuracy of a linear probe at each depth of the network",
 }
 Tables = Callable[[Recipe], LayerTable]
@@ -100,14 +101,15 @@ def take_charts(run: Path, images: Path = IMAGES) -> str:
     from graft.pipeline.report import rebuild_report
 
     plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    seconds = json.loads((run / "made.json").read_text(encoding="utf-8"))["seconds"]
     name = plan["recipe"].partition("@")[0]
     with tempfile.TemporaryDirectory() as folder:
         rebuild_report(run, plots=Path(folder), progress=make_progress(quiet=True))
         for kind in CHARTS:
             if kind == DEPTH and plan.get("random_weights"):
                 continue  # of a network that had learned nothing
-            if not Path(folder, f"{kind}.svg").exists():
-                continue  # timing is of runs that were trained with --plots
+            if kind == TIMING and VIEWS_AGAIN not in seconds:
+                continue  # nothing to compare with
             shutil.copyfile(Path(folder, f"{kind}.svg"), images / f"{name}-{kind}.svg")
     path = images / SOURCES
     sources = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
