@@ -1,5 +1,6 @@
 """Downloads: what arrives is the published file or nothing; what was cut is continued; offline means offline."""
 
+import hashlib
 import json
 import socket
 
@@ -118,6 +119,26 @@ def test_a_wrong_hash_is_refused(publisher, tmp_path):
     assert error.code == "hash_mismatch" and error.exit_status == 4
     assert "Bring the file." in error.hint
     assert refused(publisher, tmp_path / "w.h5", sha256="0" * 64).code == "hash_mismatch"
+
+
+def test_the_first_digits_of_a_hash_are_checked_where_no_more_are_stated(publisher, tmp_path):
+    stated = hashlib.sha256(CONTENT).hexdigest()[:8]
+    assert download(published(publisher, md5="", sha256=stated), tmp_path / "w.h5", progress=PROGRESS) == "sha256"
+    (tmp_path / "w.h5").unlink()
+    wrong = refused(publisher, tmp_path / "w.h5", md5="", sha256="0" * 8)
+    assert wrong.code == "hash_mismatch" and "SHA256 00000000, got " in wrong.message
+
+
+@pytest.mark.parametrize(("digits", "elsewhere"), [(64, True), (8, False), (0, False)])
+def test_only_a_whole_hash_lets_another_host_send_the_file(publisher, tmp_path, monkeypatch, digits, elsewhere):
+    asked = []
+    real = module.redirecting_opener
+    monkeypatch.setattr(
+        module, "redirecting_opener", lambda url, **words: asked.append(words["elsewhere"]) or real(url, **words)
+    )
+    stated = hashlib.sha256(CONTENT).hexdigest()[:digits]
+    download(published(publisher, md5="", sha256=stated), tmp_path / "w.h5", progress=PROGRESS)
+    assert asked == [elsewhere]
 
 
 def test_sabotage_without_the_hash_a_wrong_file_would_pass(publisher, tmp_path):

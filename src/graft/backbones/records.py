@@ -31,7 +31,7 @@ class Preprocessing:
 
 @record
 class WeightsSource:
-    """Where a set of weights is published. `sha256` is empty where the publisher states none."""
+    """Where a set of weights is published. `sha256` is empty where none is stated, or its first digits."""
 
     url: str
     file: str

@@ -12,7 +12,7 @@ from graft.cli.parsing import RULES, Parser, add_rules, one_of, whole_number
 from graft.cli.train import DUPLICATES
 
 if TYPE_CHECKING:
-    from graft.backbones.records import BackboneRecord
+    from graft.backbones.records import BackboneRecord, WeightsSource
 
 
 # Action -> module and function that does it; a module is imported when its action is asked for.
@@ -30,6 +30,8 @@ OWNERS: Mapping[str, str] = MappingProxyType(
     {"top": "fetch", "again": "fetch", "deep": "verify"}
     | dict.fromkeys(("output", "backbones", "image_size", "seed", "split", "split_from", "duplicates", *RULES), "rank")
 )
+
+SHA256_CHARACTERS = 64
 
 
 def parser() -> Parser:
@@ -183,16 +185,20 @@ def describe(record: "BackboneRecord", here: str | None = None) -> list[str]:
     ]
     lines = [record.title, *columns([row for row in rows if row[1]])]
     for source in record.weights:
-        digest = (
-            f"SHA-256 {source.sha256}" if source.sha256 else f"MD5 {source.md5}" if source.md5 else "no hash published"
-        )
         lines += [
             "",
             f"weights  {source.url}",
-            f"         file {source.file}, {digest}",
+            f"         file {source.file}, {_hash(source)}",
             f"         terms: {source.licence}",
         ]
     return lines
+
+
+def _hash(source: "WeightsSource") -> str:
+    """What the publisher states of the file: a whole hash, or the first digits of one."""
+    if source.sha256:
+        return f"SHA-256 {source.sha256}{'' if len(source.sha256) == SHA256_CHARACTERS else '…'}"
+    return f"MD5 {source.md5}" if source.md5 else "no hash published"
 
 
 def _work(multiply_adds: int) -> str:

@@ -26,6 +26,7 @@ TIMEOUT_SECONDS = 30.0  # of silence
 TRIES = 4
 PAUSE_SECONDS = 1.0
 HTTP_PARTIAL, HTTP_RANGE_REFUSED = 206, 416
+SHA256_CHARACTERS = 64
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Published:
     """A file as its publisher states it. Hashes are empty where none is stated; `otherwise` is what a user can do.
 
     With a SHA-256 the file may come from another host that the publisher leads to: whoever sent it, it is what was
-    published. An MD5 is no such proof.
+    published. An MD5 is no such proof, and neither are the first digits of a SHA-256, where no more are stated.
     """
 
     url: str
@@ -70,8 +71,7 @@ def download(wanted: Published, path: Path, *, progress: Progress) -> str:
                 _no_download(wanted, reason, "Type the same command again: it goes on where it stopped. Or: ")
             time.sleep(PAUSE_SECONDS)
     for algorithm, stated in (("sha256", wanted.sha256), ("md5", wanted.md5)):
-        if stated and partial.digest(algorithm) != stated:
-            got = partial.digest(algorithm)
+        if stated and (got := partial.digest(algorithm))[: len(stated)] != stated:
             partial.drop()
             raise IntegrityProblem(
                 f"{wanted.url} must have the {algorithm.upper()} {stated}, got {got}.",
@@ -90,9 +90,8 @@ def _continue(wanted: Published, partial: Partial, progress: Progress) -> None:
     if goes_on:
         headers |= {"Range": f"bytes={have}-", "If-Range": note["validator"]}
     try:
-        opener = redirecting_opener(
-            wanted.url, elsewhere=bool(wanted.sha256), refuse=lambda problem: _refuse(wanted, problem)
-        )
+        known = len(wanted.sha256) == SHA256_CHARACTERS
+        opener = redirecting_opener(wanted.url, elsewhere=known, refuse=lambda problem: _refuse(wanted, problem))
         response = opener.open(Request(wanted.url, headers=headers), timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()

@@ -72,7 +72,7 @@ RECORDS = (
         weights=published(
             "https://download.pytorch.org/models/",
             WEIGHTS_LICENCE,
-            [("googlenet-1378be20.pth", "")],
+            [("googlenet-1378be20.pth", "1378be20")],  # the digits in its name
             more_parameters=sum(_auxiliary_parameters(each.channels) for each in MODULES if each.name in AUXILIARY),
         ),
     ),

@@ -15,13 +15,13 @@ MD5_CHARACTERS = 32
 def published(
     base_url: str, licence: str, files: Iterable[tuple[str, str]], *, more_parameters: int = 0
 ) -> tuple[WeightsSource, ...]:
-    """Sources from (file, hash) pairs: MD5 or SHA-256, told apart by length; "" where the publisher states none."""
+    """Sources from (file, hash) pairs: MD5, or SHA-256 or its first digits; "" where the publisher states none."""
     return tuple(
         WeightsSource(
             url=base_url + file,
             file=file,
             md5=digest if len(digest) == MD5_CHARACTERS else "",
-            sha256=digest if len(digest) > MD5_CHARACTERS else "",
+            sha256=digest if len(digest) != MD5_CHARACTERS else "",
             licence=licence,
             more_parameters=more_parameters,
         )
