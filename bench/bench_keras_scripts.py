@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [case.recipe for case in CASES]
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--recipe", nargs="+", choices=names, default=names[:-1])
-    words.add_argument("--epochs", type=int, default=5, help="of each phase")
+    words.add_argument("--epochs", type=int, default=3, help="of each phase")
     words.add_argument("--rounds", type=int, default=1)
     given = words.parse_args(arguments)
     chosen = [replace(case, epochs=(given.epochs,) * len(case.epochs)) for case in CASES if case.recipe in given.recipe]

@@ -31,8 +31,6 @@ OWNERS: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys(("output", "backbones", "image_size", "seed", "split", "split_from", "duplicates", *RULES), "rank")
 )
 
-SHA256_CHARACTERS = 64
-
 
 def parser() -> Parser:
     """The words `graft backbones` understands."""
@@ -196,6 +194,8 @@ def describe(record: "BackboneRecord", here: str | None = None) -> list[str]:
 
 def _hash(source: "WeightsSource") -> str:
     """What the publisher states of the file: a whole hash, or the first digits of one."""
+    from graft.core.hashing import SHA256_CHARACTERS
+
     if source.sha256:
         return f"SHA-256 {source.sha256}{'' if len(source.sha256) == SHA256_CHARACTERS else '…'}"
     return f"MD5 {source.md5}" if source.md5 else "no hash published"

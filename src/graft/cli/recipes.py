@@ -50,15 +50,19 @@ def parser() -> Parser:
 def in_other_words(words: Sequence[str]) -> list[str]:
     """The command that a way to reuse a network stands for: `recipes run classify IMAGES` is `classify IMAGES`."""
     plain = [word for word in words if not word.startswith("-")]
-    if plain[:1] != ["run"]:
+    if plain[:1] != ["run"] or len(plain) < 2:
         return []
     from graft.pipeline.recipes.showing import is_recipe, way
 
     # Values of options may stand before the name.
     name = next((word for word in plain[1:] if way(word) or is_recipe(word)), "")
     found = way(name)
-    rest = [word for place, word in enumerate(words) if place not in (words.index("run"), words.index(name or "run"))]
-    return [*found.words[:1], *rest, *found.words[1:]] if found else []
+    if found is None:
+        return []
+    rest = list(words)
+    rest.remove("run")
+    rest.remove(name)
+    return [*found.words[:1], *rest, *found.words[1:]]
 
 
 def run(arguments: Namespace, console: Console) -> int:
@@ -91,11 +95,14 @@ def show_recipe(arguments: Namespace, console: Console) -> int:
     """One recipe with everything that is known of it, or as a script."""
     _refuse(arguments, "show", (*SHOWN, *SHOW_ONLY))
     name = _only_name(arguments)
+    from graft.core.errors import BadInput
     from graft.pipeline.recipes.showing import view, way
     from graft.training.recipes.catalogue import find
 
     if found := way(name):
-        _refuse(arguments, "show", ())  # nothing but its name means anything to it
+        for option in (*SHOW_ONLY, *train.FIELDS):
+            if hasattr(arguments, option):
+                raise BadInput(f"A way to reuse a network is shown by its name alone, got {_typed(option)}.")
         return _tell_way(found, console)
     on = given(arguments, ("classes", *SHOWN[:-1]))
     if hasattr(arguments, "as_keras"):

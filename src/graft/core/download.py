@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request
 
 from graft.core.errors import IntegrityProblem, ResourceProblem
-from graft.core.hashing import CHUNK_BYTES
+from graft.core.hashing import CHUNK_BYTES, SHA256_CHARACTERS
 from graft.core.partial import Partial
 from graft.core.progress import Progress, Stage
 from graft.core.redirects import redirecting_opener
@@ -26,7 +26,6 @@ TIMEOUT_SECONDS = 30.0  # of silence
 TRIES = 4
 PAUSE_SECONDS = 1.0
 HTTP_PARTIAL, HTTP_RANGE_REFUSED = 206, 416
-SHA256_CHARACTERS = 64
 
 
 @dataclass(frozen=True)

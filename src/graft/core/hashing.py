@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 CHUNK_BYTES = 1 << 20
+SHA256_CHARACTERS = 64
 
 
 def sha256_bytes(data: bytes | memoryview) -> str:

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from graft.core.telemetry import import_openvino
 from graft.features.compiled import compiled_form
 from graft.features.forms import COMPILE_VERSION, Form
 from graft.features.protocol import Batch, Outputs, Rows, check_finite, padded
-from graft.features.records import Program
+from graft.features.records import Precision, Program
 
+HINTS: Final[dict[Precision, str]] = {"float32": "f32", "bfloat16": "bf16"}
 JOBS_PER_STREAM = 2  # one computing, one waiting: a stream never starves, and memory stays bounded
 
 
@@ -120,7 +121,7 @@ def threads_per_stream(program: Program, threads: int) -> int:
 def _load(program: Program, form: Form, *, threads: int, streams: int) -> Any:
     """The network compiled for this processor, at the program's precision and batch."""
     openvino = import_openvino()
-    hint = {"bfloat16": "bf16", "float32": "f32"}[program.precision]
+    hint = HINTS[program.precision]
     side = program.side_pixels
     settings = {
         "INFERENCE_PRECISION_HINT": hint,

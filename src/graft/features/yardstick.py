@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from graft.core.telemetry import import_openvino
+from graft.features.openvino_engine import HINTS
 from graft.features.records import Precision
 
 CHANNELS: Final = 256
@@ -14,7 +15,6 @@ IMAGES: Final = 4
 MULTIPLY_ADDS: Final = IMAGES * SIDE**2 * CHANNELS**2 * 9
 TIMED_SECONDS: Final = 0.25
 LEAST_RUNS: Final = 12  # where other programs take the processor, a few would all be slow
-HINTS: Final[dict[Precision, str]] = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def multiply_adds_per_second(precision: Precision, threads: int) -> float:

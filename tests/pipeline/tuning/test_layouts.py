@@ -1,7 +1,6 @@
 """Where the network is cut, what is trained above and stored below, and the head that fine-tuning begins with."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,35 +9,17 @@ import pytest
 from graft.backbones.freezing import Freeze
 from graft.core.errors import BadInput
 from graft.features.records import Output
-from graft.pipeline import asking
-from graft.pipeline.intake import Intake
 from graft.pipeline.scoring import rows_of
 from graft.pipeline.tuning import layouts as module
 from graft.pipeline.tuning.layouts import RATES, Layout, draft, layouts, main_phase, most_views, usual_batch
 from graft.pipeline.work import Work
 from graft.training.linear import classify, probabilities
 from graft.training.tuning.records import Schedule
-from tests.pipeline.works import RISING_TO_S2, TAPS, head_on, intake_of, probed_of, work_of
+from tests.pipeline.works import RISING_TO_S2, TAPS, head_on, probed_of
 
 FLAT = (0.9,) * 8
 LATE = (0.5, 0.5, 0.6, 0.6, 0.7, 0.95, 0.95, 0.95)
 S3 = ("s3_down", "s3_a", "s3_b", "head")
-
-
-@pytest.fixture(scope="module")
-def intake(photos: Path) -> Intake:
-    return intake_of(photos)
-
-
-@pytest.fixture
-def begin(intake: Intake, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A training as the words ask."""
-    monkeypatch.setattr(asking.backend, "choose", lambda wanted: "tensorflow" if wanted == "auto" else wanted)
-
-    def work(**words: Any) -> Work:
-        return work_of(intake, photos, tmp_path, **words)
-
-    return work
 
 
 def first(work: Work, **probe: Any) -> Layout:

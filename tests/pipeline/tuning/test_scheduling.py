@@ -1,13 +1,10 @@
 """How many epochs and views, where to cut, or nothing at all: from the disk and the time there is."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graft.pipeline import asking
-from graft.pipeline.intake import Intake
 from graft.pipeline.planning import program_of
 from graft.pipeline.tuning import layouts as module
 from graft.pipeline.tuning import scheduling
@@ -15,28 +12,17 @@ from graft.pipeline.tuning.layouts import Layout, layouts, main_phase
 from graft.pipeline.tuning.scheduling import EPOCHS, LADDER, schedule_for
 from graft.pipeline.work import Work
 from graft.training.tuning.records import USUAL_VIEWS, Schedule
-from tests.pipeline.works import intake_of, probed_of, scheduled, work_of
+from tests.pipeline.works import probed_of, scheduled
 
 STRETCHED = 3 * EPOCHS  # 42 photos in batches of 16 are three steps an epoch
 S3 = ("s3_down", "s3_a", "s3_b", "head")
 
 
-@pytest.fixture(scope="module")
-def intake(photos: Path) -> Intake:
-    return intake_of(photos)
-
-
-@pytest.fixture
-def begin(intake: Intake, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A training as the words ask, with room on the disk."""
-    monkeypatch.setattr(asking.backend, "choose", lambda wanted: "tensorflow" if wanted == "auto" else wanted)
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk has room."""
     monkeypatch.setattr(module, "free_bytes", lambda path: 1 << 50)
     monkeypatch.setattr(module, "cap_bytes", lambda cache: 1 << 50)
-
-    def work(**words: Any) -> Work:
-        return work_of(intake, photos, tmp_path, **words)
-
-    return work
 
 
 def decide(work: Work, **probe: Any) -> tuple[Layout, Schedule]:

@@ -22,9 +22,9 @@ OWN_SECONDS: Final = 20.0  # to look at the photos, for the linear classifier, t
 
 @dataclass(frozen=True)
 class Speed:
-    """Multiply-adds a second of a convolution: of inference, and of training parts with and without bfloat16."""
+    """Multiply-adds a second of a convolution in the best precision of this machine, and in float32."""
 
-    stored: float
+    best: float
     float32: float
 
 
@@ -32,8 +32,7 @@ def speed_here() -> Speed:
     """This machine's, timed for half a second."""
     float32 = multiply_adds_per_second("float32", machine.threads())
     best = best_precision()
-    stored = float32 if best == "float32" else multiply_adds_per_second(best, machine.threads())
-    return Speed(stored, float32)
+    return Speed(float32 if best == "float32" else multiply_adds_per_second(best, machine.threads()), float32)
 
 
 def expected_seconds(recipe: Recipe, counted: SystemFigures, speed: Speed) -> float:
@@ -45,15 +44,15 @@ def expected_seconds(recipe: Recipe, counted: SystemFigures, speed: Speed) -> fl
     n_train, n_validation, n_test = recipe.photos
     depthwise = any(layer.kind in DEPTHWISE for layer in counted.layers)
     share = DEPTHWISE_SHARE if depthwise else DENSE_SHARE
-    trained_speed = share * (speed.float32 if depthwise else speed.stored)
+    trained_speed = share * (speed.float32 if depthwise else speed.best)
     total, stored = OWN_SECONDS + VIEW_SECONDS * (n_train + n_validation + n_test), 0.0
     for phase, work in zip(recipe.phases, counted.phases, strict=True):
         n_views = usual_views(recipe.augmentation, phase, batch_images=recipe.batch_images, n_train=n_train)
-        n_images = phase.steps_per_epoch * recipe.batch_images if phase.steps_per_epoch else n_train
+        n_images = phase.photos_an_epoch(batch_images=recipe.batch_images, n_train=n_train)
         once = 0.0
         if work.prefix_multiply_adds:
             n_stored = n_views * n_train + n_validation
-            once = n_stored * (work.prefix_multiply_adds / (share * speed.stored) + VIEW_SECONDS)
+            once = n_stored * (work.prefix_multiply_adds / (share * speed.best) + VIEW_SECONDS)
         forward = work.suffix_multiply_adds * (n_images + n_validation)
         backward = 2 * work.trained_multiply_adds * n_images
         steps = math.ceil(n_images / recipe.batch_images)

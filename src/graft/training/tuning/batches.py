@@ -96,7 +96,7 @@ def row_weights(task: Task, labels: np.ndarray, partners: np.ndarray, shares: np
 def _rows(task: Task, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """Photos and views of an epoch's rows, in the order in which they come."""
     n, phase = task.train.n_photos, task.schedule.phase
-    length = n if phase.steps_per_epoch is None else phase.steps_per_epoch * task.schedule.batch_images
+    length = phase.photos_an_epoch(batch_images=task.schedule.batch_images, n_train=n)
     places = np.arange(epoch * length, (epoch + 1) * length)
     photos, views = [], []
     for number in range(places[0] // n, places[-1] // n + 1):

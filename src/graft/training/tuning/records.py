@@ -47,6 +47,10 @@ class Phase:
     final_share: Annotated[float, Interval(ge=0, le=1)] = 0.0
     patience: Annotated[int, Ge(0)] = 0  # epochs without a better validation loss after which the phase ends; 0: never
 
+    def photos_an_epoch(self, *, batch_images: int, n_train: int) -> int:
+        """How many training photos an epoch looks at, the same one more than once where its steps need more."""
+        return n_train if self.steps_per_epoch is None else self.steps_per_epoch * batch_images
+
 
 @record
 class Tuning:
@@ -142,5 +146,5 @@ def usual_views(augmentation: Augmentation, phase: Phase, *, batch_images: int, 
     """
     if augmentation.changes_nothing:
         return 1
-    n_images = phase.steps_per_epoch * batch_images if phase.steps_per_epoch else n_train
-    return min(USUAL_VIEWS, max(2, math.ceil(phase.epochs * n_images / n_train)))
+    n_seen = phase.epochs * phase.photos_an_epoch(batch_images=batch_images, n_train=n_train)
+    return min(USUAL_VIEWS, max(2, math.ceil(n_seen / n_train)))
