@@ -24,7 +24,7 @@ from graft.core.randomness import stream
 from graft.core.tensors import read_tensors, tensors_sha256, write_tensors
 from graft.data.images import encode_png
 from graft.data.records import ImageRules
-from graft.features.preprocessing import network_input
+from graft.features.preprocessing import network_input, whitening_of
 from graft.features.records import Output, Pooling, Program
 from graft.training.heads.records import Activation
 from graft.training.records import Classifier, Hidden
@@ -68,6 +68,7 @@ class TinyEngine:
         self.program = program
         self.calls: list[int] = []
         self.closed = False
+        self.whitening = whitening_of(program.preprocessing, weights)
         with read_tensors(weights.path) as file:
             self.factor = np.array(file.tensors[f"{weights.prefix}stem/kernel"]).reshape(-1)[:3]
 
@@ -75,7 +76,7 @@ class TinyEngine:
         for rows, pixels in batches:
             assert 1 <= len(pixels) <= self.program.batch_images
             self.calls.append(len(pixels))
-            values = network_input(pixels, self.program.preprocessing) * self.factor
+            values = network_input(pixels, self.program.preprocessing, self.whitening) * self.factor
             quarters = values.reshape(len(values), 2, SIDE // 2, 2, SIDE // 2, 3).mean(axis=(2, 4))
             taps = {
                 "low:avg": values.mean(axis=(1, 2))[:, :2],

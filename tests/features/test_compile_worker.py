@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from graft.backbones.records import Preprocessing
+from graft.backbones.weights import WeightsFile
 from graft.core.errors import IntegrityProblem, ResourceProblem
 from graft.core.telemetry import import_openvino
 from graft.core.tensors import read_tensors, tensors_sha256, write_tensors
+from graft.data.augmentation.normalization import fit, parse_normalization
 from graft.features import compile_worker as worker
 from graft.features.compiled import described
 from graft.features.forms import form_key, stored_form
+from graft.features.preprocessing import network_input
 from graft.features.records import Output
 from tests.features.samples import OUTPUTS, SIDE, random_program, sprout
 
@@ -94,6 +97,34 @@ def test_sabotaged_preprocessing_is_refused(program, expected, tmp_path, wrong):
     with pytest.raises(ResourceProblem, match="must reproduce its network") as caught:
         worker.bind_outputs(graph, program[0], expected, PIXELS)
     assert caught.value.code == "cannot_compile"
+
+
+@pytest.fixture(scope="module")
+def whitened(program, tmp_path_factory):
+    """The program with photos that are centred one by one and then whitened, as a training on patches leaves it."""
+    folder = tmp_path_factory.mktemp("whitened")
+    patches = (
+        np.random.default_rng(0).integers(0, 256, (100, 8, 8, 3), np.uint8).repeat(SIDE // 8, 1).repeat(SIDE // 8, 2)
+    )
+    made = fit(parse_normalization("samplewise-center,zca"), [network_input(patches, PREPROCESSING)])
+    write_tensors(folder / "whitening", made.whitening.tensors(), metadata={}, writer="test")
+    whitening = WeightsFile(folder / "whitening", "", made.fitted.whitening_sha256)
+    preprocessing = replace(PREPROCESSING, normalization=made.fitted)
+    return replace(program[0], preprocessing=preprocessing), replace(program[1], whitening=whitening)
+
+
+def test_whitened_photos_are_compiled_with_the_network(whitened, tmp_path):
+    answer = worker.main(job(*whitened, tmp_path / "form"))
+    assert answer["largest_error"] < worker.TOLERANCE
+
+
+def test_sabotage_other_whitening_is_refused(whitened, program, tmp_path, monkeypatch):
+    expected = reference(*whitened)
+    own = worker.whitening_of(whitened[0].preprocessing, whitened[1])
+    for wrong in (replace(own, gains=own.gains[::-1]), replace(own, directions=own.directions[::-1])):
+        monkeypatch.setattr(worker, "whitening_of", lambda *_, wrong=wrong: wrong)
+        with pytest.raises(ResourceProblem, match="must reproduce its network"):
+            worker.bind_outputs(converted(*whitened, tmp_path), whitened[0], expected, PIXELS)
 
 
 def test_another_layer_of_the_same_width_is_refused(program, expected, tmp_path):

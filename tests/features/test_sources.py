@@ -12,6 +12,7 @@ import pytest
 from graft.backbones.records import Preprocessing
 from graft.core.errors import BadInput, IntegrityProblem
 from graft.data import stream
+from graft.data.augmentation.normalization import fit, parse_normalization
 from graft.data.augmentation.presets import PRESETS
 from graft.data.augmentation.views import make_view
 from graft.data.images import load_pixels
@@ -142,6 +143,19 @@ def test_a_grey_network_s_input_has_one_channel(source_of, photos, tmp_path, kep
         (tmp_path / "photos" / photos[2].path).read_bytes(), side_pixels=SIDE, geometry="squash", rules=RULES
     )
     assert np.array_equal(batch[1], network_input(pixels[np.newaxis], grey)[0])
+
+
+@pytest.mark.parametrize("words", ["samplewise-std", "featurewise-std", "zca"])
+def test_normalised_pixels_are_normalised_after_everything_else(source_of, photos, tmp_path, words):
+    made = fit(parse_normalization(words), [np.stack([by_hand(tmp_path / "photos", photo, 0) for photo in photos])])
+    wanted = replace(PREPROCESSING, normalization=made.fitted)
+    source = source_of(photos, preprocessing=wanted, whitening=made.whitening)
+    (batch,) = source.read(rows(3, 1), rows(1, 0))
+    expected = made.apply(
+        np.stack([by_hand(tmp_path / "photos", photos[3], 1), by_hand(tmp_path / "photos", photos[1], 0)])
+    )
+    assert np.array_equal(batch, expected)
+    assert not np.array_equal(batch[1], by_hand(tmp_path / "photos", photos[1], 0))
 
 
 def test_sabotage_another_seed_or_augmentation_gives_other_pixels(source_of, photos, tmp_path):

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Interval
 
 from graft.core.records import record
+from graft.data.augmentation.normalization import Fitted
 
 Geometry = Literal["squash", "crop"]
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue in a pixel's brightness: ITU-R BT.601, as Pillow's "L"
@@ -15,13 +16,19 @@ class Preprocessing:
     """From RGB pixels 0..255 to what the network expects: reorder channels, then `pixel * scale + offset`.
 
     `scale` and `offset` are for the channels in the network's own order. For a network of one channel (`grey`) red,
-    green and blue are weighed into one when they are scaled, by `GREY_WEIGHTS`.
+    green and blue are weighed into one when they are scaled, by `GREY_WEIGHTS`. `normalization` comes last.
     """
 
     channel_order: Literal["rgb", "bgr", "grey"] = "rgb"
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     geometry: Geometry = "squash"
+    normalization: Fitted | None = None  # to the user's own training photos, where that was asked for
+
+    @property
+    def whitening_sha256(self) -> str:
+        """Of the matrices that `normalization` needs beside its record; "" where it needs none."""
+        return self.normalization.whitening_sha256 if self.normalization else ""
 
     @property
     def channels(self) -> int:

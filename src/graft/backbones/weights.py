@@ -46,6 +46,7 @@ class WeightsFile:
     prefix: str
     sha256: str
     top: "WeightsFile | None" = None  # the tensors of the network's own classifier, a file of their own
+    whitening: "WeightsFile | None" = None  # the matrices that its photos are whitened with, a file of their own
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 from graft.backbones.catalogue import catalogue
 from graft.backbones.weights import WeightsFile, open_weights
-from graft.bundle.checks import BACKBONE
+from graft.bundle.checks import BACKBONE, WHITENING
 from graft.bundle.format import read_bundle, write_bundle
 from graft.bundle.golden import GoldenExamples, check_answers, check_photo
 from graft.bundle.records import BundleManifest, Failure, HeadSpec, HiddenSpec, Prediction, Provenance
@@ -23,6 +23,7 @@ from graft.core.parallel import in_groups
 from graft.data.images import load_pixels, read_bytes, resize
 from graft.data.records import ImageRules
 from graft.features.engines import Engine, best_precision, open_engine, run_pixels
+from graft.features.preprocessing import whitening_of
 from graft.features.records import Output, Precision, Program
 from graft.training.linear import classify
 from graft.training.records import Classifier, Hidden
@@ -76,6 +77,9 @@ def save_bundle(
         "golden/pixels": golden.pixels,
         "golden/probabilities": golden.probabilities,
     }
+    whitening = whitening_of(program.preprocessing, weights)
+    if whitening is not None:
+        own |= {f"{WHITENING}{name}": array for name, array in whitening.tensors().items()}
     with open_weights(weights) as tensors:
         write_bundle(path, manifest, {**own, **{f"{BACKBONE}{name}": array for name, array in tensors.items()}})
     return sha256_file(path)
@@ -125,7 +129,8 @@ class Bundle:
         path = Path(path).absolute()
         manifest, file = read_bundle(path)
         with file:
-            arrays = {name: np.array(file.tensors[name]) for name in file.tensors if not name.startswith(BACKBONE)}
+            own = [name for name in file.tensors if not name.startswith((BACKBONE, WHITENING))]
+            arrays = {name: np.array(file.tensors[name]) for name in own}
         bundle = cls(
             path=path,
             manifest=manifest,
@@ -219,8 +224,8 @@ class Bundle:
     def _engine(self, batch_images: int) -> Engine:
         with self._lock:
             if batch_images not in self._engines:
-                weights = WeightsFile(self.path, BACKBONE, self.manifest.weights_sha256)
                 program = replace(bundle_program(self.manifest), precision=self.precision, batch_images=batch_images)
+                weights = bundle_weights(self.path, self.manifest)
                 self._engines[batch_images] = open_engine(program, weights, threads=self.threads, cache=self.cache)
             return self._engines[batch_images]
 
@@ -265,6 +270,13 @@ def bundle_program(manifest: BundleManifest) -> Program:
         outputs=tuple(Output(layer=tap, pooling=manifest.head.pooling) for tap in manifest.head.taps),
         precision=manifest.precision,
     )
+
+
+def bundle_weights(path: Path, manifest: BundleManifest) -> WeightsFile:
+    """The backbone's weights where a bundle has them, and what its photos are whitened with."""
+    whitened = manifest.preprocessing.whitening_sha256
+    whitening = WeightsFile(path, WHITENING, whitened) if whitened else None
+    return WeightsFile(path, BACKBONE, manifest.weights_sha256, whitening=whitening)
 
 
 def _name(item: Input) -> str:

@@ -11,11 +11,12 @@ from typing import NoReturn
 import numpy as np
 
 from graft.backbones.catalogue import catalogue
-from graft.backbones.records import BackboneRecord
+from graft.backbones.records import BackboneRecord, Preprocessing
 from graft.bundle.records import BundleManifest, HeadSpec
 from graft.core.errors import IntegrityProblem
 
-BACKBONE = "backbone/"
+BACKBONE, WHITENING = "backbone/", "whitening/"
+DIRECTIONS, GAINS = f"{WHITENING}directions", f"{WHITENING}gains"
 WEIGHT_NAME = re.compile(r"backbone/[A-Za-z0-9_.-]{1,120}/[A-Za-z0-9_.-]{1,120}")
 WEIGHT_DTYPES = ("float32", "float16")
 MAX_CLASSES = 10_000
@@ -63,6 +64,7 @@ def check_manifest(manifest: BundleManifest, source: str) -> BackboneRecord:
         wanted = f"{least} to {most}" if most else f"at least {least}"
         refuse(source, f"side_pixels must be {wanted} for {record.name}, got {manifest.side_pixels}")
     _check_head(manifest.head, record, source)
+    _check_normalization(manifest.preprocessing, source)
     for tolerances in (manifest.golden.tolerance, manifest.golden.logit_tolerance):
         if not {manifest.precision, "float32"} <= tolerances.keys():
             refuse(source, f"tolerances must be given for float32 and {manifest.precision}, got {sorted(tolerances)}")
@@ -79,6 +81,18 @@ def _check_head(head: HeadSpec, record: BackboneRecord, source: str) -> None:
         refuse(source, f"taps must be those of {record.name}, from the lowest up, got {', '.join(taps)[:200]!r}")
     if head.pooling != "none" and head.positions != (1, 1):
         refuse(source, f"positions must be 1 x 1 where the head reads no map, got {head.positions}")
+
+
+def _check_normalization(preprocessing: Preprocessing, source: str) -> None:
+    """Numbers for each channel, or none."""
+    fitted = preprocessing.normalization
+    if fitted is None:
+        return
+    for name, numbers in (("mean", fitted.mean), ("deviation", fitted.deviation)):
+        if len(numbers) not in (0, preprocessing.channels):
+            refuse(source, f"{name} must have {preprocessing.channels} numbers or none, got {len(numbers)}")
+    if min(fitted.deviation, default=1.0) <= 0:
+        refuse(source, f"deviation must be above 0, got {min(fitted.deviation):g}")
 
 
 def check_layout(
@@ -98,13 +112,28 @@ def check_layout(
     photo = tensors.get("golden/photo", np.empty(0))
     if photo.dtype != "uint8" or photo.ndim != 1 or not 1 <= photo.size <= MAX_PHOTO_BYTES:
         refuse(source, f"golden/photo must have 1 to {MAX_PHOTO_BYTES} bytes, got {photo.shape} {photo.dtype}")
-    weights = {name: array for name, array in tensors.items() if name not in expected and name != "golden/photo"}
+    _check_whitening(manifest, tensors, source)
+    known = {*expected, "golden/photo", *(DIRECTIONS, GAINS) * bool(manifest.preprocessing.whitening_sha256)}
+    weights = {name: array for name, array in tensors.items() if name not in known}
     for name, array in weights.items():
         if not WEIGHT_NAME.fullmatch(name) or array.dtype.name not in WEIGHT_DTYPES:
             refuse(source, f"tensors must be weights, head or golden examples, got {name[:80]!r} of type {array.dtype}")
     count = sum(array.size for array in weights.values())
     if count != record.parameters:
         refuse(source, f"{record.name} must have {record.parameters} weights, got {count}")
+
+
+def _check_whitening(manifest: BundleManifest, tensors: Mapping[str, np.ndarray], source: str) -> None:
+    """Both matrices where photos are whitened, of photos of this size; as many gains as directions."""
+    if not manifest.preprocessing.whitening_sha256:
+        return
+    numbers = manifest.side_pixels**2 * manifest.preprocessing.channels
+    gains = tensors.get(GAINS, np.empty(0))
+    for name, shape in ((GAINS, (gains.size,)), (DIRECTIONS, (numbers, gains.size))):
+        array = tensors.get(name, np.empty(0))
+        if array.dtype != "float32" or array.shape != shape or not 1 <= gains.size <= numbers:
+            wanted = "(directions,)" if name == GAINS else f"({numbers}, {gains.size})"
+            refuse(source, f"tensor {name} must have shape {wanted} and type float32, got {array.shape} {array.dtype}")
 
 
 def expected_layout(

@@ -55,7 +55,7 @@ def parser() -> Parser:
         "--normalize",
         metavar="WORDS",
         help="show them normalised too: samplewise-center, samplewise-std, and with DATA featurewise-center, "
-        "featurewise-std, zca; several after commas (training does not do this: backbones bring their own)",
+        "featurewise-std, zca or zca=EPSILON; several after commas (graft train --normalize trains so)",
     )
     add_rules(words.add_argument_group("what a photo may be", argument_default=SUPPRESS))
     return words.add_common()

@@ -18,7 +18,7 @@ ON_BAD = ("quarantine", "fail")
 DUPLICATES = ("near", "exact")
 # Field of TrainOptions -> option. What is not typed keeps the record's default.
 FIELDS = (
-    *("data", "output", "recipe", "backbone", "weights", "image_size", "seed", "split"),
+    *("data", "output", "recipe", "backbone", "weights", "image_size", "seed", "split", "normalize"),
     *("preprocessing", "precision", "engine", "on_bad", "binary_head", "split_from", "duplicates", "config"),
     *("freeze", "freeze_until", "freeze_level", "unfreeze_last", "unfreeze", "head", "augment", "views", "epochs"),
     *(
@@ -192,6 +192,12 @@ def _add_rare_options(words: Parser) -> None:
         metavar="NAME",
         type=one_of(*PREPROCESSINGS),
         help="of pixels: backbone (default), the network's own; none; rescale_255, to 0..1",
+    )
+    rare.add_argument(
+        "--normalize",
+        metavar="WORDS",
+        help="what follows, with commas between: samplewise-center, samplewise-std, featurewise-center, "
+        "featurewise-std, zca or zca=EPSILON, the last three fitted on training photos (default: nothing)",
     )
     rare.add_argument("--precision", metavar="NAME", type=one_of(*PRECISIONS), help="auto, bfloat16 or float32")
     rare.add_argument("--engine", metavar="NAME", type=one_of(*ENGINES), help="openvino (default) or keras")

@@ -23,7 +23,7 @@ from graft.core.records import from_json, to_json, to_value
 from graft.core.telemetry import import_openvino, without_telemetry
 from graft.features.forms import CONSTANTS_FILE, GRAPH_FILE, RECORD_FILE
 from graft.features.graphs import exact_forward, joined_outputs, loaded_network, pixels_model, separate
-from graft.features.preprocessing import network_input
+from graft.features.preprocessing import network_input, whitening_of
 from graft.features.protocol import check_finite
 from graft.features.records import CompiledForm, Program
 
@@ -76,13 +76,15 @@ def weights_of(job: dict[str, Any]) -> WeightsFile:
     def file(value: dict[str, str]) -> WeightsFile:
         return WeightsFile(Path(value["path"]), value["prefix"], value["sha256"])
 
-    return replace(file(job["weights"]), top=file(job["top"]) if job["top"] else None)
+    top, whitening = (file(job[name]) if job[name] else None for name in ("top", "whitening"))
+    return replace(file(job["weights"]), top=top, whitening=whitening)
 
 
 def convert(program: Program, weights: WeightsFile, path: Path) -> None:
     """Write the program's graph, pixels in, as Keras exports it."""
     network = loaded_network(program, weights, data_format=fastest_format(find(program.backbone)))
-    pixels_model(network, program).export(str(path), format="openvino", verbose=False)
+    whitening = whitening_of(program.preprocessing, weights)
+    pixels_model(network, program, whitening).export(str(path), format="openvino", verbose=False)
 
 
 def free_batch(graph: Any) -> int:
@@ -108,7 +110,8 @@ def reference_outputs(program: Program, weights: WeightsFile, pixels: np.ndarray
     """The outputs by name as Keras computes them in float32, on another way: channels-last, numpy preprocessing."""
     model, shapes = joined_outputs(loaded_network(program, weights), program.outputs)
     forward = exact_forward(model, len(pixels))
-    return separate(forward(network_input(pixels, program.preprocessing)), shapes)
+    whitening = whitening_of(program.preprocessing, weights)
+    return separate(forward(network_input(pixels, program.preprocessing, whitening)), shapes)
 
 
 def probe_pixels(side_pixels: int) -> np.ndarray:

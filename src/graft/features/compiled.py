@@ -64,10 +64,14 @@ def is_compiled(program: Program, cache: Path) -> bool:
 def described(program: Program, weights: WeightsFile) -> dict[str, dict[str, str] | None]:
     """The weights a program needs as a child process's job names them."""
 
-    def file(each: WeightsFile) -> dict[str, str]:
-        return {"path": str(each.path), "prefix": each.prefix, "sha256": each.sha256}
+    def file(each: WeightsFile | None) -> dict[str, str] | None:
+        return {"path": str(each.path), "prefix": each.prefix, "sha256": each.sha256} if each else None
 
-    return {"weights": file(weights), "top": file(weights.top) if program.top_sha256 and weights.top else None}
+    return {
+        "weights": file(weights),
+        "top": file(weights.top) if program.top_sha256 else None,
+        "whitening": file(weights.whitening) if program.preprocessing.whitening_sha256 else None,
+    }
 
 
 def child_environment(cache: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from graft.backbones.networks import DataFormat, build, data_format_of
 from graft.backbones.records import GREY_WEIGHTS, Preprocessing
 from graft.backbones.weights import WeightsFile, load_into
 from graft.core.telemetry import import_openvino
+from graft.data.augmentation.normalization import SMALLEST_SCALE, Normalizer, Whitening
 from graft.features.records import Output, Program
 
 
@@ -69,7 +70,7 @@ def separate(joined: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str
     return values
 
 
-def pixels_model(network: Any, program: Program) -> Any:
+def pixels_model(network: Any, program: Program, whitening: Whitening | None = None) -> Any:
     """A model (batch, side, side, 3) uint8 RGB -> the program's outputs in order, preprocessing inside.
 
     `network` is channels-first where it can be: OpenVINO computes so, and in a channels-last network it mostly
@@ -79,7 +80,7 @@ def pixels_model(network: Any, program: Program) -> Any:
 
     side = program.side_pixels
     pixels = keras.Input((side, side, 3), dtype="uint8", name="pixels")
-    given = preprocessed(pixels, program.preprocessing)
+    given = preprocessed(pixels, program.preprocessing, whitening)
     channels_first = data_format_of(network) == "channels_first"
     if channels_first:
         given = keras.ops.transpose(given, (0, 3, 1, 2))
@@ -88,7 +89,7 @@ def pixels_model(network: Any, program: Program) -> Any:
     return keras.Model(pixels, inner(given))
 
 
-def preprocessed(pixels: Any, preprocessing: Preprocessing) -> Any:
+def preprocessed(pixels: Any, preprocessing: Preprocessing, whitening: Whitening | None = None) -> Any:
     """The symbolic twin of `preprocessing.network_input`: (batch, height, width, 3) uint8 -> (…, channels) float32."""
     import keras
 
@@ -97,10 +98,32 @@ def preprocessed(pixels: Any, preprocessing: Preprocessing) -> Any:
         values = keras.ops.take(values, np.array([2, 1, 0], "int32"), axis=-1)
     scale = np.asarray(preprocessing.scale, np.float32).reshape(1, 1, 1, 3)
     offset = np.asarray(preprocessing.offset, np.float32).reshape(1, 1, 1, 3)
-    scaled = values * scale + offset
-    if preprocessing.channels == 3:
-        return scaled
-    return keras.ops.sum(scaled * np.asarray(GREY_WEIGHTS, np.float32), axis=-1, keepdims=True)
+    values = values * scale + offset
+    if preprocessing.channels == 1:
+        values = keras.ops.sum(values * np.asarray(GREY_WEIGHTS, np.float32), axis=-1, keepdims=True)
+    fitted = preprocessing.normalization
+    return values if fitted is None else normalized(values, Normalizer(fitted, whitening))
+
+
+def normalized(values: Any, normalizer: Normalizer) -> Any:
+    """The symbolic twin of `Normalizer.apply`: (batch, height, width, channels) float32, as given."""
+    import keras
+
+    fitted, whitening = normalizer.fitted, normalizer.whitening
+    ops, wanted, every = keras.ops, fitted.normalization, (1, 2, 3)
+    if wanted.samplewise_center or wanted.samplewise_std:
+        values = values - ops.mean(values, axis=every, keepdims=True)
+    if wanted.samplewise_std:
+        values = values / (ops.sqrt(ops.mean(values * values, axis=every, keepdims=True)) + SMALLEST_SCALE)
+    if fitted.mean:
+        values = values - np.asarray(fitted.mean, np.float32).reshape(1, 1, 1, -1)
+    if fitted.deviation:
+        values = values / np.asarray(fitted.deviation, np.float32).reshape(1, 1, 1, -1)
+    if whitening is None:
+        return values
+    flat = ops.reshape(values, (-1, len(whitening.directions)))
+    whitened = ops.matmul(ops.matmul(flat, whitening.directions) * whitening.gains, whitening.directions.T)
+    return ops.reshape(whitened, (-1, *values.shape[1:]))
 
 
 def read(network: Any, output: Output, *, channels_first: bool) -> Any:

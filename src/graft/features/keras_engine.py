@@ -12,8 +12,9 @@ from graft.backbones.weights import WeightsFile
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.telemetry import without_telemetry
+from graft.data.augmentation.normalization import Whitening
 from graft.features.graphs import exact_forward, joined_outputs, loaded_network, separate
-from graft.features.preprocessing import network_input
+from graft.features.preprocessing import network_input, whitening_of
 from graft.features.protocol import Batch, Outputs, Rows, check_finite, padded
 from graft.features.records import Program
 
@@ -28,6 +29,7 @@ class KerasEngine:
     identity: str
     forward: Callable[[np.ndarray], np.ndarray]
     shapes: dict[str, tuple[int, ...]]
+    whitening: Whitening | None
     name: str = "keras"
     events: tuple[str, ...] = ()
 
@@ -37,12 +39,14 @@ class KerasEngine:
         import_keras()
         model, shapes = joined_outputs(loaded_network(program, weights), program.outputs)
         forward = exact_forward(model, program.batch_images)
-        return cls(program=program, identity=keras_identity(), forward=forward, shapes=shapes)
+        whitening = whitening_of(program.preprocessing, weights)
+        return cls(program=program, identity=keras_identity(), forward=forward, shapes=shapes, whitening=whitening)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Rows, Outputs]]:
         """See `Engine.run`."""
         for rows, pixels in batches:
-            values = self.forward(network_input(padded(pixels, self.program), self.program.preprocessing))
+            given = network_input(padded(pixels, self.program), self.program.preprocessing, self.whitening)
+            values = self.forward(given)
             outputs = separate(values[: len(rows)].astype(np.float32), self.shapes)
             check_finite(outputs, rows)
             yield rows, outputs

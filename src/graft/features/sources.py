@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from graft.backbones.records import Preprocessing
 from graft.core.errors import BadInput
+from graft.data.augmentation.normalization import Normalizer, Whitening
 from graft.data.augmentation.records import Augmentation
 from graft.data.records import ImageRules, Photo
 from graft.data.stream import PhotoReader
@@ -109,9 +111,12 @@ class PixelSource:
         workers: int,
         scratch: Path | None = None,
         judged_augmented: bool = False,
+        whitening: Whitening | None = None,
     ) -> None:
         self._photos = tuple(photos)
-        self._preprocessing = preprocessing
+        self._plain = replace(preprocessing, normalization=None)
+        fitted = preprocessing.normalization
+        self._normalizer = Normalizer(fitted, whitening) if fitted else None
         self._reader = PhotoReader(
             root=root,
             side_pixels=side_pixels,
@@ -158,7 +163,8 @@ class PixelSource:
         finally:
             for task in tasks:  # of a batch that fails; nothing happens to those that are done
                 task.cancel()
-        return (batch,)
+        # All rows at once: whitening one by one would read its matrices for each.
+        return (batch if self._normalizer is None else self._normalizer.apply(batch),)
 
     def close(self) -> None:
         """Give back the threads and the pixels."""
@@ -169,7 +175,7 @@ class PixelSource:
         """One view into its row of a batch."""
         photo = self._photos[number]
         pixels = self._reader.view(photo, self._pixels(number), view + self._first_view)
-        place[...] = network_input(pixels[np.newaxis], self._preprocessing)[0]
+        place[...] = network_input(pixels[np.newaxis], self._plain)[0]
 
     def _pixels(self, number: int) -> np.ndarray:
         """A photo's own pixels, kept once they are known; two threads that decode the same one write the same."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graft.backbones.records import Preprocessing
 from graft.core import machine
 from graft.core.errors import BadInput, ImageRefused
 from graft.core.hashing import sha256_bytes
@@ -18,7 +19,6 @@ from graft.data.augmentation import wording
 from graft.data.augmentation.normalization import (
     Normalization,
     Normalizer,
-    check_memory,
     fit,
     parse_normalization,
 )
@@ -31,7 +31,10 @@ from graft.data.limits import chosen_rules
 from graft.data.records import ImageRules
 from graft.data.sources import read_source
 from graft.data.unlabelled import has_classes, read_unlabelled
+from graft.features.preprocessing import network_input
 from graft.pipeline.intake import read_data
+from graft.pipeline.normalizing import fitted
+from graft.pipeline.options import USUAL_SPLIT
 from graft.pipeline.places import SHEET, check_place, write_file
 from graft.pipeline.workspace import working
 
@@ -40,6 +43,7 @@ VIEWS_OF_ONE, COLUMNS_OF_ONE = 12, 4  # where one photo is shown
 VIEWS_OF_EACH, MOST_ROWS = 6, 6
 TRIES = 20  # bad files of a class before it is left out
 FITTED_ON = 256  # training photos at most, which a picture needs no more of
+UNIT = Preprocessing(scale=(1 / 255,) * 3)  # what is normalised: epsilons are for numbers from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def _one_photo(
     """The photo that was named, and what needs no other photos to normalise it."""
     if normalization and normalization.needs_fit:
         raise BadInput("--normalize needs DATA to be fitted on for these words, got one photo.", hint="Name DATA.")
-    normalizer = fit(normalization, np.empty(0)) if normalization else None
+    normalizer = fit(normalization, ()) if normalization else None
     return (_read(path, path.name, "", side_pixels, rules),), normalizer
 
 
@@ -161,31 +165,38 @@ def _some_photos(
     path: Path, normalization: Normalization | None, side_pixels: int, seed: int, rules: ImageRules, progress: Progress
 ) -> _Chosen:
     """A few photos of DATA, and what its training photos fit."""
-    found = _candidates(path, normalization, seed, rules, progress)
-    return _choose(found, side_pixels, seed), _fitted(normalization, found, side_pixels, seed, progress)
+    if normalization is None or not normalization.needs_fit:
+        shown = _choose(_listed(path, rules, progress), side_pixels, seed)
+        return shown, fit(normalization, ()) if normalization else None
+    # Only splits tell what training photos are.
+    intake = read_data(
+        path,
+        split=USUAL_SPLIT,
+        seed=seed,
+        on_bad="quarantine",
+        most_bad=1.0,
+        least_photos=0,
+        rules=rules,
+        progress=progress,
+    )
+    manifest = intake.manifest
+    kept = [photo for photo in manifest.photos if photo.split == "train"]
+    found = _Candidates(intake.root, tuple((photo.path, manifest.classes[photo.label]) for photo in kept), rules)
+    shown = _choose(found, side_pixels, seed)
+    normalizer = fitted(
+        normalization,
+        intake,
+        preprocessing=UNIT,
+        side_pixels=side_pixels,
+        seed=seed,
+        most_photos=FITTED_ON,
+        progress=progress,
+    )
+    return shown, normalizer
 
 
-def _candidates(
-    path: Path, normalization: Normalization | None, seed: int, rules: ImageRules, progress: Progress
-) -> _Candidates:
-    """The photos of DATA, without those that its own folders keep for validation and test.
-
-    Nothing has to be decoded to list them, unless something is fitted: only splits tell what training photos are.
-    """
-    if normalization and normalization.needs_fit:
-        intake = read_data(
-            path,
-            split="70/15/15",
-            seed=seed,
-            on_bad="quarantine",
-            most_bad=1.0,
-            least_photos=0,
-            rules=rules,
-            progress=progress,
-        )
-        manifest = intake.manifest
-        kept = [photo for photo in manifest.photos if photo.split == "train"]
-        return _Candidates(intake.root, tuple((photo.path, manifest.classes[photo.label]) for photo in kept), rules)
+def _listed(path: Path, rules: ImageRules, progress: Progress) -> _Candidates:
+    """The photos of DATA, without those that its own folders keep for validation and test; none is decoded."""
     data = unpack(path, machine.cache_directory(), progress=progress).root if is_archive(path) else path
     unlabelled = data.is_dir() and not has_classes(data)
     source = read_unlabelled(data) if unlabelled else read_source(data, least_classes=1, name=path.name)
@@ -230,31 +241,11 @@ def _read(file: Path, path: str, label: str, side_pixels: int, rules: ImageRules
     return Shown(path, label, sha256_bytes(data), pixels)
 
 
-def _fitted(
-    normalization: Normalization | None, found: _Candidates, side_pixels: int, seed: int, progress: Progress
-) -> Normalizer | None:
-    """What the words of `--normalize` need, from at most `FITTED_ON` training photos."""
-    if normalization is None or not normalization.needs_fit:
-        return fit(normalization, np.empty(0)) if normalization else None
-    order = stream(seed, "normalization").permutation(len(found.photos))[:FITTED_ON]
-    shape = (len(order), side_pixels, side_pixels, 3)
-    check_memory(normalization, shape)
-    images = np.empty(shape, np.float32)
-    with progress.stage("Reading training photos", len(order), "photos") as stage:
-        for place, number in enumerate(order):
-            path, label = found.photos[number]
-            photo = _read(found.root / path, path, label, side_pixels, found.rules, root=found.root)
-            images[place] = photo.pixels
-            stage.advance()
-    images /= 255
-    return fit(normalization, images)
-
-
 def _sheet(result: AugmentResult, normalizer: Normalizer | None) -> bytes:
     """The picture: a grid of one photo's views, or a row for each of several photos."""
     about = f"Seed {result.seed}, {result.side_pixels} x {result.side_pixels} pixels"
     if normalizer is not None:
-        about += f"; {normalizer.normalization.words}, each picture shown from its least to its greatest value"
+        about += f"; {normalizer.fitted.normalization.words}, each picture shown from its least to its greatest value"
     lines = [f"{result.meaning[:1].upper()}{result.meaning[1:]}.", f"{about}."]
     rows = [_tiles(each, result, normalizer) for each in result.shown]
     if result.one_photo:
@@ -279,7 +270,7 @@ def _visible(pixels: np.ndarray, normalizer: Normalizer | None) -> np.ndarray:
     """Pixels as they are, or normalised and stretched to what a screen shows."""
     if normalizer is None:
         return pixels
-    values = normalizer.apply(pixels[None] / 255)[0]
+    values = normalizer.apply(network_input(pixels[None], UNIT))[0]
     low, high = float(values.min()), float(values.max())
     stretched: np.ndarray = np.rint((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
     return stretched

@@ -80,6 +80,7 @@ class TrainOptions(TuningOptions):
     backbone: str = "auto"
     weights: str | None = None  # a file, or "random" for a network that is trained from nothing
     preprocessing: PreprocessingName = "backbone"
+    normalize: str | None = None  # what follows it, fitted on training photos: "featurewise-std", "zca"
     image_size: Annotated[int, Interval(ge=8, le=2048)] | None = None  # pixels of a side; None: the backbone's own
     seed: Annotated[int, Ge(0)] = 0
     split: str = USUAL_SPLIT

@@ -20,6 +20,7 @@ from graft.features.engines import EngineKind, best_precision
 from graft.features.records import Output, Precision, Program
 from graft.pipeline.asking import asked_tuning, check_followed
 from graft.pipeline.choosing import Chosen, choose_backbone, remembered_ranking, side_pixels
+from graft.pipeline.normalizing import Normalize
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.recipes.reference import on_network, sized
 from graft.pipeline.run import shortened
@@ -42,12 +43,20 @@ class Resolved:
     weights: WeightsFile
 
 
-def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None = None) -> Resolved:
-    """Decide everything that was left open, and say why. With a `given` plan, the result must equal that one."""
+def resolve_plan(
+    options: TrainOptions, manifest: Manifest, given: Plan | None = None, *, normalize: Normalize | None = None
+) -> Resolved:
+    """Decide everything that was left open, and say why. With a `given` plan, the result must equal that one.
+
+    `normalize` adds to the preprocessing what is fitted on the photos.
+    """
     ranking = remembered_ranking(manifest, options.image_size) if options.backbone == "auto" else None
     chosen = _chosen(options, given, ranking)
     options = sized(options, chosen.record)
     plan = make_plan(options, manifest, chosen, threads=given.threads if given else machine.threads())
+    weights = chosen.weights
+    if normalize is not None:
+        plan, weights = _normalized(options, plan, weights, normalize)
     if given:
         check_followed(options, given)
         # The bundle quotes the hash of its plan: told in other words it would be another one.
@@ -61,7 +70,18 @@ def resolve_plan(options: TrainOptions, manifest: Manifest, given: Plan | None =
         plan = replace(plan, recipe=options.recipe, recipe_reason=reason, tuning=tuning)
     if plan.tuning is not None:
         _check_network(plan.tuning, chosen.record, plan, len(manifest.classes))
-    return Resolved(plan, chosen.record, chosen.weights)
+    return Resolved(plan, chosen.record, weights)
+
+
+def _normalized(
+    options: TrainOptions, plan: Plan, weights: WeightsFile, normalize: Normalize
+) -> tuple[Plan, WeightsFile]:
+    """The plan and weights with what is fitted; whitening blows up differences that bfloat16 does not keep."""
+    fitted, whitening = normalize(plan.preprocessing, plan.side_pixels)
+    if whitening is not None and options.precision == "bfloat16":
+        raise BadInput("Whitened photos need --precision float32, got bfloat16.", hint="Leave --precision out.")
+    in_float32 = replace(plan, precision="float32") if whitening is not None else plan
+    return replace(in_float32, preprocessing=fitted), replace(weights, whitening=whitening)
 
 
 def _chosen(options: TrainOptions, given: Plan | None, ranking: Ranking | None) -> Chosen:
@@ -134,6 +154,7 @@ def follow(options: TrainOptions, plan: Plan) -> TrainOptions:
         "duplicates": plan.duplicates,
         "recipe": plan.recipe if plan.recipe not in OWN_RECIPES else options.recipe,
         "preprocessing": _preprocessing_name(plan),
+        "normalize": normalization.normalization.words if (normalization := plan.preprocessing.normalization) else None,
     }
     defaults = TrainOptions(data=options.data)
     left_open = {name: chosen[name] for name in chosen if getattr(options, name) == getattr(defaults, name)}
@@ -174,9 +195,9 @@ def preprocessing(name: PreprocessingName, record: BackboneRecord) -> Preprocess
 
 def _preprocessing_name(plan: Plan) -> PreprocessingName:
     """By which name the plan's preprocessing is asked for; of two that are the same the network's own."""
-    record = find(plan.backbone)
+    record, taken = find(plan.backbone), replace(plan.preprocessing, normalization=None)
     names = get_args(PreprocessingName)
-    return next((name for name in names if preprocessing(name, record) == plan.preprocessing), names[0])
+    return next((name for name in names if preprocessing(name, record) == taken), names[0])
 
 
 def precision(wanted: Literal["auto", "bfloat16", "float32"], engine: EngineKind) -> Precision:

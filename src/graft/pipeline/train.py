@@ -11,6 +11,7 @@ from graft.core.errors import BadInput
 from graft.core.files import make_directory
 from graft.core.locks import Lock
 from graft.core.progress import Progress
+from graft.data.augmentation.normalization import parse_normalization
 from graft.data.depth import depth_note
 from graft.data.inspection.summary import inspect_manifest
 from graft.data.records import Manifest
@@ -21,6 +22,7 @@ from graft.pipeline.clock import Clock
 from graft.pipeline.figures import check_folder, write_figures
 from graft.pipeline.intake import Intake, earlier_splits, read_data
 from graft.pipeline.leaving import is_whole, leave
+from graft.pipeline.normalizing import Normalize, normalizing
 from graft.pipeline.options import TrainOptions
 from graft.pipeline.planning import Resolved, follow, program_of, read_plan, resolve_plan
 from graft.pipeline.recipes.reference import with_recipe
@@ -73,23 +75,33 @@ def train(options: TrainOptions, *, progress: Progress) -> TrainResult:
         _check_measurable(intake.manifest)
         if note := depth_note(intake.manifest):
             progress.say(f"Mind: {note}")
-    with clock.stage("plan"):
-        resolved = resolve_plan(options, intake.manifest, given)
-        progress.say(f"Backbone {resolved.record.title}: {resolved.plan.backbone_reason}.")
-        progress.say(f"Recipe {resolved.plan.recipe}: {resolved.plan.recipe_reason}.")
-        run = place_run(options.output, Path(options.data), resolved.plan)
-    with Lock(run.lock, wait_seconds=5.0) as lock, scratch_folder() as scratch:
-        run.sweep()
-        check_free(run, resolved.plan)
-        resolved = replace(resolved, plan=as_begun(run, resolved.plan))
-        work = Work(run, intake, resolved, options, scratch, clock, progress)
-        if tuned_already(run, resolved.plan):
-            progress.say("This run is finished: nothing is trained again.")
-        else:
-            _train(work, lock)
-        text = write_report(run, figures=options.plots or "")
-        figures = _draw(run, options, progress)
+    with scratch_folder() as scratch:
+        with clock.stage("plan"):
+            normalize = _normalize(options, intake, scratch, progress)
+            resolved = resolve_plan(options, intake.manifest, given, normalize=normalize)
+            progress.say(f"Backbone {resolved.record.title}: {resolved.plan.backbone_reason}.")
+            progress.say(f"Recipe {resolved.plan.recipe}: {resolved.plan.recipe_reason}.")
+            run = place_run(options.output, Path(options.data), resolved.plan)
+        with Lock(run.lock, wait_seconds=5.0) as lock:
+            run.sweep()
+            check_free(run, resolved.plan)
+            resolved = replace(resolved, plan=as_begun(run, resolved.plan))
+            work = Work(run, intake, resolved, options, scratch, clock, progress)
+            if tuned_already(run, resolved.plan):
+                progress.say("This run is finished: nothing is trained again.")
+            else:
+                _train(work, lock)
+            text = write_report(run, figures=options.plots or "")
+            figures = _draw(run, options, progress)
     return _result(run, intake.manifest, clock, text, figures)
+
+
+def _normalize(options: TrainOptions, intake: Intake, scratch: Path, progress: Progress) -> Normalize | None:
+    """What photos are centred, scaled or whitened by, where that is asked for."""
+    if options.normalize is None:
+        return None
+    wanted = parse_normalization(options.normalize)
+    return normalizing(wanted, intake, seed=options.seed, scratch=scratch, progress=progress)
 
 
 def _draw(run: Run, options: TrainOptions, progress: Progress) -> tuple[Path, ...]:

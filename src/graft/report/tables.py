@@ -1,11 +1,12 @@
 """The page's tables as plain rows: what a table shows, in which order, and what it leaves to a fold or a file."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from graft.backbones.catalogue import catalogue
 from graft.backbones.records import BackboneRecord, Preprocessing
-from graft.core.records import to_value
+from graft.core.records import from_json
 from graft.evaluation.records import ClassScore, Confusion, Evaluation
 from graft.report import charts, words
 
@@ -129,23 +130,31 @@ def choices(plan: dict[str, Any]) -> list[tuple[str, str]]:
     if "side_pixels" in plan:
         rows.append(("Photos read at", f"{plan['side_pixels']} × {plan['side_pixels']} pixels"))
     if "preprocessing" in plan and plan.get("backbone") in catalogue():
-        rows.append(("Pixels", _pixels(plan["preprocessing"], catalogue()[plan["backbone"]])))
+        taken = from_json(Preprocessing, json.dumps(plan["preprocessing"]).encode(), source="the plan")
+        rows.append(("Pixels", _pixels(taken, catalogue()[plan["backbone"]])))
     if "precision" in plan:
         rows.append(("Precision", str(plan["precision"])))
     return rows
 
 
-def _pixels(taken: dict[str, Any], network: BackboneRecord) -> str:
+def _pixels(taken: Preprocessing, network: BackboneRecord) -> str:
     """What is done to pixels before the network, and whether that is what its authors did."""
-    if taken == to_value(network.preprocessing):
-        return "the network's own preprocessing"
-    told = next((words for words, way in PLAIN_WAYS.items() if _same_pixels(taken, way)), "changed")
-    return f"{told}: not the preprocessing that {network.title} was made with"
+    fitted, plain = taken.normalization, replace(taken, normalization=None)
+    told = "the network's own preprocessing"
+    if plain != network.preprocessing:
+        told = next((words for words, way in PLAIN_WAYS.items() if _same_pixels(plain, way)), "changed")
+    if fitted:
+        told += f", then {fitted.normalization.words}"
+        told += ", fitted on training photos" if fitted.normalization.needs_fit else ""
+    return (
+        told if taken == network.preprocessing else f"{told}: not the preprocessing that {network.title} was made with"
+    )
 
 
-def _same_pixels(taken: dict[str, Any], way: Preprocessing) -> bool:
+def _same_pixels(taken: Preprocessing, way: Preprocessing) -> bool:
     """Whether pixels are changed in this way, whatever the geometry."""
-    return bool({**taken, "geometry": way.geometry} == to_value(way))
+    same: bool = replace(taken, geometry=way.geometry) == way
+    return same
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:

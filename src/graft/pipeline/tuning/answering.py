@@ -32,7 +32,7 @@ def trained_weights(work: Work, tuned: Tuned, name: str) -> WeightsFile:
     """The backbone's tensors as a training left them, in a file of the scratch folder."""
     path = work.scratch / f"{name}.safetensors"
     write_tensors(path, tuned.tensors, metadata={}, writer=WRITER)
-    return WeightsFile(path, "", tensors_sha256(tuned.tensors))
+    return WeightsFile(path, "", tensors_sha256(tuned.tensors), whitening=work.resolved.weights.whitening)
 
 
 def answers_of(work: Work, classifier: Classifier, weights: WeightsFile) -> Answers:

@@ -7,6 +7,7 @@ import numpy as np
 from graft.core import machine
 from graft.data.records import Photo
 from graft.features.extraction import extract_views
+from graft.features.preprocessing import whitening_of
 from graft.features.sources import PixelSource, Source, StoredSource
 from graft.pipeline.scoring import rows_of
 from graft.pipeline.tuning.layouts import Layout
@@ -105,4 +106,5 @@ def _fresh(work: Work, photos: Sequence[Photo]) -> PixelSource:
         workers=machine.threads(),
         scratch=work.scratch,
         judged_augmented=work.judged_augmented,
+        whitening=whitening_of(plan.preprocessing, work.resolved.weights),
     )
