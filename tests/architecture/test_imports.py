@@ -29,16 +29,21 @@ class Rule:
 
 
 EVERYWHERE = ORDER[:-1]  # the command line starts without any library
+DEPLOYED = "bundle.assets.deployable.predict"  # a program of its own, which goes into exported folders
 LIBRARIES = {
-    "PIL": Rule(at_load=("data.images", "data.augmentation.transforms", "data.augmentation.sheet")),
+    "PIL": Rule(at_load=("data.images", "data.augmentation.transforms", "data.augmentation.sheet", DEPLOYED)),
+    "ai_edge_litert": Rule(inside=("bundle.export",)),
     "annotated_types": Rule(at_load=EVERYWHERE),
     "h5py": Rule(inside=("backbones",)),
     "jax": Rule(inside=("training.tuning",)),
     "jinja2": Rule(inside=("report",)),
-    "keras": Rule(inside=("backbones", "features", "training")),
+    "keras": Rule(inside=("backbones", "bundle.export", "features", "training")),
     "markupsafe": Rule(at_load=("report",)),  # Jinja's own string of finished HTML; loads nothing else
     "ml_dtypes": Rule(inside=("core", "features")),
     "numpy": Rule(at_load=EVERYWHERE),
+    "onnx": Rule(inside=("bundle.export",)),
+    "onnxconverter_common": Rule(inside=("bundle.export",)),
+    "onnxruntime": Rule(inside=("bundle.export",), at_load=(DEPLOYED,)),
     "openvino": Rule(inside=("core.telemetry", "features", "bundle")),
     "platformdirs": Rule(inside=("core.machine",), at_load=("core.machine",)),
     "pyarrow": Rule(inside=("pipeline.feature_files",)),
@@ -47,7 +52,7 @@ LIBRARIES = {
     "scipy": Rule(inside=("evaluation", "training")),
     "sklearn": Rule(inside=("evaluation", "training", "data.sample"), at_load=("training.head", "pipeline.estimator")),
     "tensorboard": Rule(inside=("report.tensorboard",)),
-    "tensorflow": Rule(inside=("training",)),
+    "tensorflow": Rule(inside=("bundle.export", "training")),
     "threadpoolctl": Rule(inside=("data.duplicates.search", "training")),
     "torch": Rule(inside=("training.tuning",)),  # computes there; its files are pickles, and none is ever read
 }

@@ -138,7 +138,7 @@ class Bundle:
             cache=cache or machine.cache_directory(),
             threads=threads or machine.threads(),
             rules=rules or manifest.rules,
-            _classifier=_classifier(manifest, arrays),
+            _classifier=bundle_classifier(manifest, arrays),
             _photo=arrays["golden/photo"].tobytes(),
             _golden_pixels=arrays["golden/pixels"],
             _golden_probabilities=arrays["golden/probabilities"],
@@ -166,6 +166,14 @@ class Bundle:
         check_photo(self._photo, self._golden_pixels[0], self.manifest.preprocessing.geometry)
         answers = self._run(self._engine(SINGLE), self._golden_pixels)
         check_answers(self.manifest.golden, self._golden_probabilities, answers, self.precision)
+
+    def golden_examples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels `(photo, side, side, 3)` uint8 and the probabilities `(photo, class)` they gave in float32."""
+        return self._golden_pixels, self._golden_probabilities
+
+    def golden_photo(self) -> bytes:
+        """The image file whose pixels are the first golden example."""
+        return self._photo
 
     def warm_up(self) -> None:
         """Open the network in every batch shape now, so that no later answer waits for it."""
@@ -283,7 +291,9 @@ def _name(item: Input) -> str:
     return str(item) if isinstance(item, Path | str) else ""
 
 
-def _classifier(manifest: BundleManifest, arrays: Mapping[str, np.ndarray]) -> Classifier:
+def bundle_classifier(manifest: BundleManifest, tensors: Mapping[str, np.ndarray]) -> Classifier:
+    """The head of a bundle, from copies of its tensors `head/…`."""
+    arrays = {name: np.array(tensor) for name, tensor in tensors.items() if name.startswith("head/")}
     return Classifier(
         taps=manifest.head.taps,
         mean=arrays["head/mean"],

@@ -53,7 +53,7 @@ def exact_forward(model: Any, batch_images: int) -> Callable[[np.ndarray], np.nd
     # Windows cannot remove what is still mapped; the system's own cleaning of temporary files does it then.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = str(Path(folder) / "model.xml")
-        signature = [keras.InputSpec(shape=(batch_images, *model.input_shape[1:]), dtype="float32")]
+        signature = [keras.InputSpec(shape=(batch_images, *model.input_shape[1:]), dtype=model.input.dtype)]
         model.export(path, format="openvino", verbose=False, input_signature=signature)
         compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda given: np.array(compiled({0: given})[0])
@@ -81,12 +81,19 @@ def pixels_model(network: Any, program: Program, whitening: Whitening | None = N
     side = program.side_pixels
     pixels = keras.Input((side, side, 3), dtype="uint8", name="pixels")
     given = preprocessed(pixels, program.preprocessing, whitening)
+    return keras.Model(pixels, outputs_of(given, network, program.outputs))
+
+
+def outputs_of(given: Any, network: Any, outputs: Sequence[Output]) -> list[Any]:
+    """The outputs in order, from what the network is given: (batch, height, width, channels), as its input expects."""
+    import keras
+
     channels_first = data_format_of(network) == "channels_first"
     if channels_first:
         given = keras.ops.transpose(given, (0, 3, 1, 2))
-    read_outputs = [read(network, output, channels_first=channels_first) for output in program.outputs]
-    inner = keras.Model(network.input, read_outputs)
-    return keras.Model(pixels, inner(given))
+    inner = keras.Model(network.input, [read(network, output, channels_first=channels_first) for output in outputs])
+    values: list[Any] = inner(given)
+    return values
 
 
 def preprocessed(pixels: Any, preprocessing: Preprocessing, whitening: Whitening | None = None) -> Any:

@@ -54,9 +54,9 @@ def evaluate(
             bundle.rules, max_megapixels=max_megapixels, max_megabytes=max_megabytes, min_side=min_side
         )
         if data is None:
-            judged = _own(Run.open(run), split or "test", progress)
+            judged = own_photos(Run.open(run), split or "test", progress)
         else:
-            judged = _given(run, data, split, bundle.classes, rules, progress)
+            judged = given_photos(run, data, split, bundle.classes, rules, progress)
         answers = _classify(bundle, judged.root, judged.photos, judged.manifest, progress)
         found = measure(
             answers,
@@ -73,7 +73,7 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Judged:
+class Judged:
     """The photos to measure on; `labels` index the bundle's classes."""
 
     root: Path
@@ -83,7 +83,8 @@ class _Judged:
     split: Literal["train", "validation", "test", "given"]
 
 
-def _own(run: Run, split: Split, progress: Progress) -> _Judged:
+def own_photos(run: Run, split: Split, progress: Progress) -> Judged:
+    """The run's own photos of a split; `BadInput` no_photos or not_found where there are none."""
     manifest, made = run.read(Manifest), run.read(Made)
     photos = tuple(photo for photo in manifest.photos if photo.split == split)
     if not photos:
@@ -97,12 +98,13 @@ def _own(run: Run, split: Split, progress: Progress) -> _Judged:
             hint=f"Give a folder of labelled photos: graft evaluate {run.path} DATA.",
             code="not_found",
         )
-    return _Judged(root, manifest, photos, np.array([photo.label for photo in photos]), split)
+    return Judged(root, manifest, photos, np.array([photo.label for photo in photos]), split)
 
 
-def _given(
+def given_photos(
     run: Path, data: Path, split: Split | None, classes: Sequence[str], rules: ImageRules, progress: Progress
-) -> _Judged:
+) -> Judged:
+    """Labelled photos of other data, of its test split where it has one; refuses classes nobody knows."""
     _refuse_unlabelled(run, data)
     intake: Intake = read_data(
         data,
@@ -119,7 +121,7 @@ def _given(
     _check_known(run, data, intake, classes)
     photos = _of_split(manifest, split)
     places = [classes.index(name) for name in manifest.classes]
-    return _Judged(intake.root, manifest, photos, np.array([places[photo.label] for photo in photos]), "given")
+    return Judged(intake.root, manifest, photos, np.array([places[photo.label] for photo in photos]), "given")
 
 
 def _refuse_unlabelled(run: Path, data: Path) -> None:

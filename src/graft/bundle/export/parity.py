@@ -1,0 +1,95 @@
+"""Whether an exported network answers as the bundle does: the gate that every export passes before it is left."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from graft.bundle.export.records import Numbers, Parity
+from graft.bundle.golden import differences
+from graft.core.errors import IntegrityProblem
+
+# Of the bundle's accuracy on the photos, and of its first classes, an export must keep so much.
+LEAST_SHARE: Mapping[Numbers, float] = MappingProxyType({"float32": 0.999, "float16": 0.999, "int8": 0.99})
+# The largest difference of a probability on the golden examples, and of a centred logarithm of one. The bundle rounds
+# the network's outputs in between (to float16, of whole maps to bfloat16), an export in float32 does not. int8 is
+# judged on photos alone: it is calibrated for them, and golden examples are patterns.
+LARGEST: Mapping[Numbers, tuple[float, float]] = MappingProxyType(
+    {"float32": (0.01, 0.1), "float16": (0.03, 0.5), "int8": (1.0, float("inf"))}
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Probabilities `(photo, class)` of golden examples and of photos; `labels` of those, -1 where none is known."""
+
+    golden: np.ndarray
+    photos: np.ndarray
+    labels: np.ndarray
+
+
+def compare(native: Answers, exported: Answers) -> Parity:
+    """What differs between the bundle's answers and an export's, on the same pixels."""
+    if exported.golden.shape != native.golden.shape or exported.photos.shape != native.photos.shape:
+        raise IntegrityProblem(
+            f"The export must answer with {native.golden.shape[1]} probabilities for each photo, "
+            f"got the shape {exported.golden.shape}.",
+            code="golden_mismatch",
+        )
+    if not (np.isfinite(exported.golden).all() and np.isfinite(exported.photos).all()):
+        raise IntegrityProblem(
+            "The export must answer with probabilities, got values that are no numbers.",
+            hint="Nothing was left. Please report it with the versions.",
+            code="golden_mismatch",
+        )
+    plain, logit = differences(native.golden, exported.golden)
+    count = len(native.photos)
+    if not count:
+        return Parity(n_golden=len(native.golden), golden_difference=plain, golden_logit_difference=logit, n_photos=0)
+    own, other = native.photos.argmax(axis=1), exported.photos.argmax(axis=1)
+    known = native.labels >= 0
+    return Parity(
+        n_golden=len(native.golden),
+        golden_difference=plain,
+        golden_logit_difference=logit,
+        n_photos=count,
+        agreement=float((own == other).mean()),
+        largest_difference=float(np.abs(native.photos.astype(np.float64) - exported.photos).max()),
+        accuracy=float((own == native.labels)[known].mean()) if known.any() else None,
+        exported_accuracy=float((other == native.labels)[known].mean()) if known.any() else None,
+    )
+
+
+def check(parity: Parity, numbers: Numbers, title: str) -> None:
+    """Refuse (`IntegrityProblem` golden_mismatch) an export that does not answer as the bundle does."""
+    problem = _problem(parity, numbers)
+    if problem:
+        raise IntegrityProblem(
+            f"The classifier as {title} in {numbers} must answer as the bundle does, but {problem}.",
+            hint="Nothing was left. "
+            + ("Use --numbers float16 or float32." if numbers == "int8" else "Please report it with the versions."),
+            code="golden_mismatch",
+        )
+
+
+def _problem(parity: Parity, numbers: Numbers) -> str:
+    """What is wrong, as one clause; empty where nothing is."""
+    plain, logit = LARGEST[numbers]
+    if not (parity.golden_difference <= plain and parity.golden_logit_difference <= logit):
+        return (
+            f"on the golden examples its probabilities differ by {parity.golden_difference:.2g} (at most {plain:g}) "
+            f"and their logarithms by {parity.golden_logit_difference:.2g} (at most {logit:g})"
+        )
+    least = LEAST_SHARE[numbers]
+    if parity.accuracy is not None and parity.exported_accuracy is not None:
+        if not parity.exported_accuracy >= least * parity.accuracy:
+            return (
+                f"it is right on {parity.exported_accuracy:.1%} of {parity.n_photos:,} photos and the bundle on "
+                f"{parity.accuracy:.1%}: at least {least:.1%} of that are asked for"
+            )
+    elif parity.agreement is not None and not parity.agreement >= least:
+        return (
+            f"it names the same class for {parity.agreement:.1%} of {parity.n_photos:,} photos (at least {least:.1%})"
+        )
+    return ""

@@ -1,0 +1,210 @@
+"""Exports of a trained classifier in every format, each read back by its own runtime in a process of its own."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graft.bundle.bundle import Bundle
+from graft.bundle.export import exporting
+from graft.bundle.export.exporting import Photos, export_bundle
+from graft.bundle.export.formats import KINDS, check_possible
+from graft.bundle.export.parity import Answers
+from graft.bundle.export.records import Export
+from graft.core.child import run_child
+from graft.core.errors import BadInput, IntegrityProblem
+from graft.core.hashing import sha256_file
+from graft.core.progress import SilentProgress
+from graft.core.records import from_json, record_hash
+from graft.core.tensors import read_tensors
+from graft.pipeline.export import export
+from tests.pipeline.conftest import finished, options, photos, write_photos
+
+__all__ = ["finished", "photos"]  # fixtures: a run of the built-in network on drawn photos
+FAST = {("openvino", "float32"), ("openvino", "float16"), ("keras", "float32"), ("folder", "int8")}
+BOTH = [
+    pytest.param(format, numbers, marks=() if (format, numbers) in FAST else pytest.mark.slow)
+    for format, kind in KINDS.items()
+    for numbers in kind.numbers
+]
+
+
+def possible(format: str) -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in KINDS[format].modules)
+
+
+@pytest.mark.parametrize(("format", "numbers"), BOTH)
+def test_each_format_answers_the_same(finished, tmp_path, format, numbers):
+    if not possible(format):
+        pytest.skip(f"{format} needs {', '.join(KINDS[format].modules.values())}")
+    folder = tmp_path / "export"
+    done = export(finished.run, format=format, numbers=numbers, output=folder, progress=SilentProgress())
+    stored = from_json(Export, (folder / "export.json").read_bytes(), source="export.json")
+    assert stored == done.export
+    assert stored.parity.n_photos == 9 and stored.parity.accuracy == stored.parity.exported_accuracy
+    if (folder / stored.file).is_file() and format != "openvino":
+        assert stored.sha256 == sha256_file(folder / stored.file)
+    assert json.loads((folder / "labels.json").read_text()) == list(stored.classes) == ["checks", "plain", "stripes"]
+    assert stored.input_sha256 == record_hash(stored.input)
+    with np.load(folder / "golden.npz", allow_pickle=False) as golden:
+        assert golden["pixels"].shape == (8, 64, 64, 3) and golden["probabilities"].shape == (8, 3)
+    extra = {"predict.py", "Dockerfile", "requirements.txt", "README.md"} if format == "folder" else set()
+    extra |= {"model.bin"} if format == "openvino" else set()
+    beside = {"export.json", "labels.json", "golden.npz", stored.file}
+    assert {path.name for path in folder.iterdir()} == beside | extra
+    assert done.size_bytes == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["keras", "h5"])
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_files_of_keras_answer_on_every_backend(bundle, tmp_path, format, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    exported(bundle, tmp_path / "export", tmp_path / "scratch", format=format)
+    pixels, probabilities = bundle.golden_examples()
+    np.save(tmp_path / "pixels.npy", pixels)
+    job = {
+        "format": format,
+        "path": str(tmp_path / "export" / KINDS[format].file),
+        "photos": str(tmp_path / "pixels.npy"),
+        "answers": str(tmp_path / "answers.npy"),
+    }
+    environment = {**exporting.ENVIRONMENT, "KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path)}
+    run_child("graft.bundle.export.answer_worker", job, environment=environment, timeout_seconds=300, task="Reading")
+    assert np.abs(np.load(tmp_path / "answers.npy") - probabilities).max() < 5e-3
+
+
+@pytest.mark.slow
+def test_smaller_numbers_make_smaller_files(finished, tmp_path):
+    if not possible("onnx"):
+        pytest.skip("onnx is not installed")
+    sizes = []
+    for numbers in ("float32", "float16", "int8"):
+        export(finished.run, format="onnx", numbers=numbers, output=tmp_path / numbers, progress=SilentProgress())
+        sizes.append((tmp_path / numbers / "model.onnx").stat().st_size)
+    assert sizes[1] < 0.55 * sizes[0] and sizes[2] < 0.3 * sizes[0]
+
+
+def test_solid_colours_keep_their_names(tmp_path):
+    """From the file to the label, in another format: red is red, also in the order of the classes."""
+    from PIL import Image
+
+    for label, colour in {"red": (220, 20, 30), "green": (20, 200, 30), "blue": (20, 30, 220)}.items():
+        (tmp_path / "colours" / label).mkdir(parents=True)
+        draw = np.random.default_rng(len(label))
+        for number in range(16):
+            pixels = np.clip(np.array(colour) + draw.normal(0, 12, (64, 64, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "colours" / label / f"{number:02d}.png")
+    from graft.pipeline.train import train
+
+    run = train(options(tmp_path / "colours", tmp_path / "run", recipe="probe"), progress=SilentProgress()).run
+    folder = tmp_path / "export"
+    export(run, format="openvino", output=folder, progress=SilentProgress())
+    import openvino
+
+    network = openvino.Core().compile_model(str(folder / "model.xml"), "CPU")
+    labels = json.loads((folder / "labels.json").read_text())
+    for name, colour in {"red": (210, 25, 25), "green": (25, 190, 25), "blue": (25, 25, 210)}.items():
+        pixels = np.broadcast_to(np.array(colour, np.uint8), (1, 64, 64, 3)).copy()
+        assert labels[int(network({0: pixels})[0][0].argmax())] == name
+
+
+@pytest.fixture
+def bundle(finished, tmp_path):
+    with Bundle.load(finished.bundle, precision="float32") as loaded:
+        yield loaded
+
+
+def exported(bundle: Bundle, folder: Path, scratch: Path, **changes):
+    scratch.mkdir(exist_ok=True)
+    given = {
+        "numbers": "float32",
+        "compared": Photos(np.empty((0, 64, 64, 3), np.uint8), np.empty(0, int)),
+        "calibration": None,
+        "scratch": scratch,
+        "progress": SilentProgress(),
+    }
+    return export_bundle(bundle, changes.pop("format", "openvino"), folder, **(given | changes))
+
+
+def test_sabotage_other_answers_leave_nothing(bundle, tmp_path, monkeypatch):
+    """And what was there before stays."""
+    folder = tmp_path / "export"
+    exported(bundle, folder, tmp_path / "scratch")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    answers = exporting._Work.answers
+    monkeypatch.setattr(exporting._Work, "answers", lambda self, *given: answers(self, *given)[:, ::-1])
+    with pytest.raises(IntegrityProblem, match="must answer as the bundle does"):
+        exported(bundle, folder, tmp_path / "scratch")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("export", "scratch")] == []
+
+
+def test_sabotage_other_weights_are_noticed(bundle, tmp_path, monkeypatch):
+    """The gate reads the file, not what it was made from."""
+    convert = exporting._Work.convert
+
+    def damaged(self, network, calibration):
+        convert(self, network, calibration)
+        constants = network.with_suffix(".bin")
+        values = np.frombuffer(constants.read_bytes(), np.uint8).copy()
+        values[len(values) // 2 :: 97] ^= 1 << 6
+        constants.write_bytes(values.tobytes())
+
+    monkeypatch.setattr(exporting._Work, "convert", damaged)
+    with pytest.raises(IntegrityProblem, match="must answer"):
+        exported(bundle, tmp_path / "export", tmp_path / "scratch")
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_file_alone_is_compared_on_its_golden_examples(finished, tmp_path):
+    done = export(finished.bundle, format="openvino", output=tmp_path / "out", progress=SilentProgress())
+    assert done.export.parity.n_photos == 0 and "no photos to compare" in done.note
+    other = write_photos(tmp_path / "other", per_class=5)
+    done = export(finished.bundle, format="openvino", output=tmp_path / "out", data=other, progress=SilentProgress())
+    assert done.export.parity.n_photos == 15 and done.note == ""
+
+
+def test_int8_needs_photos_to_be_calibrated_on(finished, tmp_path):
+    if not possible("onnx"):
+        pytest.skip("onnx is not installed")
+    with pytest.raises(BadInput, match="int8 must have photos to be calibrated on, got none"):
+        export(finished.bundle, format="onnx", numbers="int8", output=tmp_path / "out", progress=SilentProgress())
+
+
+def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(BadInput) as caught:
+        export(finished.run, format="openvino", output=tmp_path / "mine", progress=SilentProgress())
+    assert caught.value.code == "already_exists" and (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_what_cannot_be_is_said_at_once(monkeypatch):
+    with pytest.raises(BadInput, match="--format keras must be of float32, got int8") as caught:
+        check_possible("keras", "int8")
+    assert "onnx, litert, folder" in caught.value.hint
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for format in ("onnx", "folder", "litert", "saved-model"):
+        with pytest.raises(BadInput, match=f"--format {format} needs TensorFlow") as caught:
+            check_possible(format, "float32")
+        assert caught.value.code == "extra_missing" and "pip install 'graft-vision[" in caught.value.hint
+    for format in ("openvino", "keras", "h5"):
+        check_possible(format, "float32")
+
+
+def test_answers_come_from_the_file_alone(bundle, tmp_path):
+    """The process that reads an export is given its path and pixels, nothing of the bundle."""
+    exported(bundle, tmp_path / "export", tmp_path / "scratch")
+    work = exporting._Work(bundle, "openvino", "float32", tmp_path / "scratch", SilentProgress())
+    pixels, probabilities = bundle.golden_examples()
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "export").rename(moved)
+    got = work.answers(moved / "model.xml", pixels)
+    assert np.abs(got - probabilities).max() < 5e-3
+    assert Answers(got, got[:0], np.empty(0)).golden.shape == (8, 3)
+    with read_tensors(bundle.path) as file:
+        assert file.tensors

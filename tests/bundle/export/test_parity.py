@@ -1,0 +1,91 @@
+"""The gate that every export passes: what it lets through, and that each kind of damage stays before it."""
+
+import numpy as np
+import pytest
+
+from graft.bundle.export.parity import LARGEST, LEAST_SHARE, Answers, check, compare
+from graft.core.errors import IntegrityProblem
+
+RNG = np.random.default_rng(0)
+
+
+def chances(count: int, classes: int = 3, seed: int = 0) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, 2, (count, classes))
+    powers = np.exp(logits)
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def native(count: int = 1000, labels: bool = True) -> Answers:
+    photos = chances(count)
+    return Answers(chances(8, seed=1), photos, photos.argmax(axis=1) if labels else np.full(count, -1))
+
+
+def with_wrong(answers: Answers, wrong: int) -> Answers:
+    """The first so many photos get another class."""
+    photos = answers.photos.copy()
+    photos[:wrong] = np.roll(photos[:wrong], 1, axis=1)
+    return Answers(answers.golden, photos, answers.labels)
+
+
+@pytest.mark.parametrize("numbers", ["float32", "float16", "int8"])
+def test_the_same_answers_pass(numbers):
+    same = native()
+    parity = compare(same, same)
+    check(parity, numbers, "ONNX")
+    assert (parity.n_golden, parity.n_photos, parity.agreement, parity.largest_difference) == (8, 1000, 1.0, 0.0)
+    assert (parity.accuracy, parity.exported_accuracy) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(("numbers", "allowed"), [("float32", 1), ("float16", 1), ("int8", 10)])
+@pytest.mark.parametrize("labels", [True, False])
+def test_so_many_photos_may_be_lost_and_no_more(numbers, allowed, labels):
+    same = native(labels=labels)
+    check(compare(same, with_wrong(same, allowed)), numbers, "ONNX")
+    problem = "it is right on" if labels else "it names the same class for"
+    with pytest.raises(IntegrityProblem, match=problem) as caught:
+        check(compare(same, with_wrong(same, allowed + 1)), numbers, "ONNX")
+    assert caught.value.code == "golden_mismatch" and "Nothing was left" in caught.value.hint
+
+
+def test_photos_that_the_bundle_has_wrong_may_change():
+    """What counts is accuracy: among wrong answers others are no worse."""
+    same = native()
+    labels = same.labels.copy()
+    labels[:50] = (labels[:50] + 2) % 3  # the export is right where the bundle was not, or as wrong
+    check(
+        compare(Answers(same.golden, same.photos, labels), Answers(same.golden, with_wrong(same, 50).photos, labels)),
+        "float32",
+        "ONNX",
+    )
+
+
+@pytest.mark.parametrize("numbers", ["float32", "float16"])
+def test_golden_examples_must_agree(numbers):
+    same = native(0)
+    plain, _ = LARGEST[numbers]
+    golden = same.golden.copy()
+    golden[0, :2] += np.array([1, -1], np.float32) * plain * 1.5
+    with pytest.raises(IntegrityProblem, match="on the golden examples its probabilities differ"):
+        check(compare(same, Answers(golden, same.photos, same.labels)), numbers, "ONNX")
+    sure = Answers(np.array([[1.0, 1e-9, 1e-12]], np.float32), same.photos, same.labels)
+    unsure = Answers(np.array([[1.0, 1e-9, 1e-11]], np.float32), same.photos, same.labels)
+    with pytest.raises(IntegrityProblem, match="their logarithms by"):
+        check(compare(sure, unsure), numbers, "ONNX")
+
+
+def test_what_is_no_number_passes_nowhere():
+    same = native()
+    for golden in (np.full_like(same.golden, np.nan), same.golden):
+        photos = np.full_like(same.photos, np.nan) if golden is same.golden else same.photos
+        with pytest.raises((IntegrityProblem, ValueError)):
+            check(compare(same, Answers(golden, photos, same.labels)), "float32", "ONNX")
+
+
+def test_another_number_of_classes_is_refused():
+    same = native()
+    with pytest.raises(IntegrityProblem, match="must answer with 3 probabilities"):
+        compare(same, Answers(same.golden[:, :2], same.photos[:, :2], same.labels))
+
+
+def test_the_shares_are_those_that_are_promised():
+    assert LEAST_SHARE == {"float32": 0.999, "float16": 0.999, "int8": 0.99}
