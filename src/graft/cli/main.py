@@ -23,6 +23,7 @@ COMMANDS = (
     ("predict", "graft.cli.predict", "say what is on photos"),
     ("classify", "graft.cli.classify", "say what is on photos with a pretrained network as it is"),
     ("evaluate", "graft.cli.evaluate", "measure a trained classifier on a split or on new photos"),
+    ("show", "graft.cli.show", "say what a classifier's file is, how good, under which terms"),
     ("export", "graft.cli.export", "write a classifier for other programs: ONNX, OpenVINO, Keras, LiteRT, a folder"),
     ("report", "graft.cli.report", "write a run's report page again"),
     ("features", "graft.cli.features", "write what a pretrained network sees on photos to a file"),

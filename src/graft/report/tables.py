@@ -131,13 +131,13 @@ def choices(plan: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Photos read at", f"{plan['side_pixels']} × {plan['side_pixels']} pixels"))
     if "preprocessing" in plan and plan.get("backbone") in catalogue():
         taken = from_json(Preprocessing, json.dumps(plan["preprocessing"]).encode(), source="the plan")
-        rows.append(("Pixels", _pixels(taken, catalogue()[plan["backbone"]])))
+        rows.append(("Pixels", pixels_told(taken, catalogue()[plan["backbone"]])))
     if "precision" in plan:
         rows.append(("Precision", str(plan["precision"])))
     return rows
 
 
-def _pixels(taken: Preprocessing, network: BackboneRecord) -> str:
+def pixels_told(taken: Preprocessing, network: BackboneRecord) -> str:
     """What is done to pixels before the network, and whether that is what its authors did."""
     fitted, plain = taken.normalization, replace(taken, normalization=None)
     told = "the network's own preprocessing"

@@ -70,13 +70,14 @@ def readme(export: Export) -> str:
     """What a person needs to know who has this folder and nothing else."""
     made, given = export.provenance, export.input
     low, high = made.accuracy_interval
+    seen = "which it had never seen" if made.scored_on == "test" else "which its settings were chosen on"
     named = ", ".join(f"`{name}`" for name in export.classes[:MOST_CLASSES])
     more = f" and {len(export.classes) - MOST_CLASSES} more" if len(export.classes) > MOST_CLASSES else ""
     terms = "\n".join(f"- {what}: {licence}" for what, licence in export.licences)
     return f"""# An image classifier
 
 It tells {len(export.classes)} classes apart: {named}{more}. It was right on {made.accuracy:.1%} of {made.n_scored:,}
-{made.scored_on} photos that it had not been trained on (95 % interval {low:.1%} to {high:.1%}).
+{made.scored_on} photos, {seen} (95 % interval {low:.1%} to {high:.1%}).
 
 ```
 pip install -r requirements.txt
