@@ -19,7 +19,7 @@ def test_a_person_reads_what_it_is(finished, capsys):
         assert "Tells apart    3 classes: checks, plain, stripes" in shown
         assert "Test accuracy" in shown and "photos it never saw" in shown and "95 % interval" in shown
         assert "head and labels: yours" in shown and "Apache-2.0" in shown
-        assert "Sprout at 64 × 64 pixels, float32" in shown and "the network's own preprocessing" in shown
+        assert "at 64 × 64 pixels, float32" in shown and "the network's own preprocessing" in shown
 
 
 def test_a_program_reads_all_of_it(finished, capsys):
