@@ -53,7 +53,7 @@ def exact_forward(model: Any, batch_images: int) -> Callable[[np.ndarray], np.nd
     # Windows cannot remove what is still mapped; the system's own cleaning of temporary files does it then.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = str(Path(folder) / "model.xml")
-        signature = [keras.InputSpec(shape=(batch_images, *model.input_shape[1:]), dtype=model.input.dtype)]
+        signature = [keras.InputSpec(shape=(batch_images, *model.input_shape[1:]), dtype=model.inputs[0].dtype)]
         model.export(path, format="openvino", verbose=False, input_signature=signature)
         compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda given: np.array(compiled({0: given})[0])
