@@ -197,9 +197,9 @@ def test_a_photo_that_changes_while_a_run_is_under_way_stops_it(tmp_path, monkey
     draw_photo("plain", 4000).save(data / "plain" / "003.png")  # no earlier test has computed this one
     genuine = module.resolve_plan
 
-    def change(*arguments):
+    def change(*arguments, **named):
         draw_photo("plain", 4321).save(data / "plain" / "003.png")
-        return genuine(*arguments)
+        return genuine(*arguments, **named)
 
     monkeypatch.setattr(module, "resolve_plan", change)
     with pytest.raises(IntegrityProblem, match=r"003\.png") as caught:
