@@ -32,6 +32,8 @@ EVERYWHERE = ORDER[:-1]  # the command line starts without any library
 LIBRARIES = {
     "PIL": Rule(at_load=("data.images", "data.augmentation.transforms", "data.augmentation.sheet")),
     "annotated_types": Rule(at_load=EVERYWHERE),
+    "fastapi": Rule(at_load=("serving",)),
+    "h11": Rule(at_load=("serving.protocol",)),
     "h5py": Rule(inside=("backbones",)),
     "jax": Rule(inside=("training.tuning",)),
     "jinja2": Rule(inside=("report",)),
@@ -41,8 +43,10 @@ LIBRARIES = {
     "numpy": Rule(at_load=EVERYWHERE),
     "openvino": Rule(inside=("core.telemetry", "features", "bundle")),
     "platformdirs": Rule(inside=("core.machine",), at_load=("core.machine",)),
+    "prometheus_client": Rule(at_load=("serving.metrics",)),
     "pyarrow": Rule(inside=("pipeline.feature_files",)),
     "pydantic": Rule(at_load=("core.records",)),
+    "python_multipart": Rule(at_load=("serving.multipart",)),
     "rich": Rule(inside=("core.progress", "cli")),
     "scipy": Rule(inside=("evaluation", "training")),
     "sklearn": Rule(inside=("evaluation", "training", "data.sample"), at_load=("training.head", "pipeline.estimator")),
@@ -50,6 +54,7 @@ LIBRARIES = {
     "tensorflow": Rule(inside=("training",)),
     "threadpoolctl": Rule(inside=("data.duplicates.search", "training")),
     "torch": Rule(inside=("training.tuning",)),  # computes there; its files are pickles, and none is ever read
+    "uvicorn": Rule(at_load=("serving",)),
 }
 
 

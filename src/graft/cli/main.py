@@ -23,6 +23,7 @@ COMMANDS = (
     ("predict", "graft.cli.predict", "say what is on photos"),
     ("classify", "graft.cli.classify", "say what is on photos with a pretrained network as it is"),
     ("evaluate", "graft.cli.evaluate", "measure a trained classifier on a split or on new photos"),
+    ("serve", "graft.cli.serve", "answer for photos over HTTP, with a page to drop them on"),
     ("report", "graft.cli.report", "write a run's report page again"),
     ("features", "graft.cli.features", "write what a pretrained network sees on photos to a file"),
     ("augment", "graft.cli.augment", "show what fine-tuning may do to training photos, as a picture"),
