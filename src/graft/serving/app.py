@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -18,9 +18,9 @@ from graft.serving.service import Service, timed_out
 LOG = logging.getLogger("graft.serving")
 OTHER = "other"  # the route of what no route answers
 STATUS_LEFT = 499  # of what nobody waited for, as other servers count it
-Scope = dict[str, Any]
-Receive = Callable[[], Any]
-Send = Callable[[dict[str, Any]], Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -64,7 +64,7 @@ class Guard:
         self._service = service
         self._known = known
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request (or the lifespan)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -75,7 +75,7 @@ class Guard:
         finally:
             self._note(scope, answering)
 
-    async def _answer(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
+    async def _answer(self, scope: Message, receive: Receive, answering: "_Answering") -> None:
         seconds = self._service.limits.request_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -86,7 +86,7 @@ class Guard:
             LOG.error("A defect: %s", type(error).__name__, exc_info=self._service.settings.debug)
             await answering.refuse(_internal())
 
-    def _note(self, scope: Scope, answering: "_Answering") -> None:
+    def _note(self, scope: Message, answering: "_Answering") -> None:
         seconds = time.monotonic() - answering.began
         path = getattr(scope.get("route"), "path", scope["path"])
         route = path if path in self._known else OTHER
@@ -104,7 +104,7 @@ class _Answering:
         self._send = send
         self._closing = closing
 
-    async def __call__(self, message: dict[str, Any]) -> None:
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = str(message["status"])
             more = [*HEADERS, *([(b"connection", b"close")] if self._closing() else [])]

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from graft.serving.errors import Refusal
 from graft.serving.records import Limits
@@ -110,9 +110,10 @@ class Protocol(H11Protocol):
 
     def refuse(self, why: Refusal) -> None:
         """Answer with `why`, unless an answer has begun, and close."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # whoever works on an answer stops
-            self.cycle.message_event.set()
+        cycle = self._last_cycle()
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True  # whoever works on an answer stops
+            cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = why.body()
             headers = {**why.headers(), "content-type": "application/json", "content-length": str(len(body))}
@@ -133,6 +134,9 @@ class Protocol(H11Protocol):
         else:
             self.transport.abort()
 
+    def _last_cycle(self) -> RequestResponseCycle | None:
+        return self.cycle  # uvicorn declares it without the None that it begins with
+
     def _state(self) -> tuple[str, int]:
         """What we wait for the client to do, "" for nothing, and a number that grows while it does."""
         unsent = self.transport.get_write_buffer_size()
@@ -140,7 +144,7 @@ class Protocol(H11Protocol):
             return "reading", -unsent
         if self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused:
             return "body", self._n_received
-        if self.conn.their_state is h11.IDLE and (self.cycle is None or self.conn.trailing_data[0]):
+        if self.conn.their_state is h11.IDLE and (self._last_cycle() is None or self.conn.trailing_data[0]):
             return "head", 0
         return "", 0
 

@@ -77,7 +77,7 @@ def _config(service: Service, on_ready: Callable[[], None], on_problem: Callable
     limits = service.limits
     protocol: Any = functools.partial(Protocol, limits=limits)
     return uvicorn.Config(
-        make_app(service, on_ready, on_problem),  # type: ignore[arg-type]  # uvicorn's own types of messages
+        make_app(service, on_ready, on_problem),
         http=protocol,
         ws="none",
         loop="asyncio",
