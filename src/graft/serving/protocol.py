@@ -1,6 +1,7 @@
 """HTTP/1.1 with limits that uvicorn alone does not have: on headers, chunks, slow clients, connections."""
 
 import asyncio
+import socket
 from typing import Any
 
 import h11
@@ -11,9 +12,9 @@ from graft.serving.records import Limits
 
 FREE_CHUNKS = 4096  # a body may come in so many chunks, however short …
 LEAST_CHUNK_BYTES = 1024  # … and in more only where they have so many bytes on average
+MOST_CHUNK_BYTES = 2**63 - 1
 LEAST_PROGRESS_BYTES = 16 << 10  # what a body or the reading of an answer must do in `slow_seconds`
 LOOKS = 8  # at each connection in `slow_seconds`
-LINGER_SECONDS = 2.0  # a refused body is read and dropped for so long, so that the client gets to read the answer
 MORE_CONNECTIONS = 64  # beyond the cap that are told so; further ones are dropped
 
 
@@ -39,6 +40,8 @@ class StrictConnection(h11.Connection):
             self._n_chunks = self._n_bytes = 0
         elif isinstance(event, h11.Data):
             self._check_chunks(event)
+        elif event is h11.NEED_DATA:
+            self._check_announced()
         return event
 
     def _check_head(self, event: h11.Request) -> None:
@@ -54,6 +57,11 @@ class StrictConnection(h11.Connection):
         self._n_bytes += len(event.data)
         if self._n_chunks > FREE_CHUNKS + self._n_bytes // LEAST_CHUNK_BYTES:
             self._refuse(Refusal("A body must come in larger chunks."))
+
+    def _check_announced(self) -> None:
+        """Refuse a chunk announced with a size that other programs cannot hold; only h11's reader of chunks knows."""
+        if getattr(self._reader, "_bytes_in_chunk", 0) > MOST_CHUNK_BYTES:
+            self._refuse(Refusal(f"A chunk must have at most {MOST_CHUNK_BYTES} bytes."))
 
     def _refuse(self, refusal: Refusal) -> None:
         self.refusal = refusal
@@ -71,10 +79,14 @@ class Protocol(H11Protocol):
         self._watch = Watch(limits.slow_seconds)
         self._looking: asyncio.TimerHandle | None = None
         self._crowded = False
+        self._n_dropped = 0
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look at the client; one above the cap will be refused with its first bytes."""
         super().connection_made(transport)
+        # asyncio does so only for sockets made in one of several ways; without it, answers wait 40 ms for the client.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         excess = len(self.connections) - self.limits.connections
         if excess > MORE_CONNECTIONS:
             transport.abort()
@@ -88,9 +100,15 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count, and refuse where there are too many connections."""
+        """Count, drop what comes after a refusal, and refuse where there are too many connections."""
         self._n_received += len(data)
         if self.transport.is_closing():
+            return
+        if self._is_dropping():
+            self._n_dropped += len(data)
+            if self._n_dropped > self.limits.body_bytes:
+                self.transport.abort()
+        if self._refused:
             return
         if self._crowded:
             self.refuse(
@@ -101,7 +119,7 @@ class Protocol(H11Protocol):
 
     def eof_received(self) -> None:
         """A body that ends too early is answered, for the client may still read."""
-        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+        if self.conn.their_state is h11.SEND_BODY and not self._is_dropping():
             self.data_received(b"")
 
     def send_400_response(self, msg: str) -> None:
@@ -109,7 +127,11 @@ class Protocol(H11Protocol):
         self.refuse(self.conn.refusal)
 
     def refuse(self, why: Refusal) -> None:
-        """Answer with `why`, unless an answer has begun, and close."""
+        """Answer with `why`, unless an answer has begun, and end the connection.
+
+        What still comes is read and dropped for a while: closing at once would take the answer from the client too.
+        """
+        self._refused = True
         cycle = self._last_cycle()
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True  # whoever works on an answer stops
@@ -122,14 +144,23 @@ class Protocol(H11Protocol):
             )
             for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+            self.flow.resume_reading()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _is_dropping(self) -> bool:
+        """Whether a request is answered whose body still comes."""
+        cycle = self._last_cycle()
+        answered = cycle is not None and cycle.response_complete
+        return self._refused or (answered and self.conn.their_state is h11.SEND_BODY)
 
     def _look(self) -> None:
         self._looking = self.loop.call_later(self.limits.slow_seconds / LOOKS, self._look)
         state, progress = self._state()
         if not self._watch.is_stuck(self.loop.time(), state, progress):
             return
-        if state in ("head", "body"):
+        if state in ("head", "body"):  # the other states: it was answered
             self.refuse(Refusal("A request must come faster.", hint="Send it again.", status=408, code="too_slow"))
         else:
             self.transport.abort()
@@ -142,6 +173,8 @@ class Protocol(H11Protocol):
         unsent = self.transport.get_write_buffer_size()
         if unsent or self.transport.is_closing():
             return "reading", -unsent
+        if self._is_dropping():
+            return "dropping", 0
         if self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused:
             return "body", self._n_received
         if self.conn.their_state is h11.IDLE and (self._last_cycle() is None or self.conn.trailing_data[0]):

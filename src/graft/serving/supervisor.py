@@ -58,6 +58,7 @@ class Supervisor:
         worker = await Worker.start(self._settings, self._command)
         try:
             self.about = await worker.load(self._settings)
+            self._failures = min(self._failures, QUICK_STARTS - 1)  # it loads: requests may try it
             self._set_ready(True)
             on_ready()
             while True:
