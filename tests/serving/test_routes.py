@@ -23,7 +23,7 @@ def test_one_image_in_a_form(client):
     answer = client.post("/predict", files={"image": ("a.png", RED_PNG)}).json()
     assert answer["label"] == "red"
     assert answer["probability"] == answer["top"][0]["probability"]
-    assert [each["label"] for each in answer["top"]][0] == "red"
+    assert answer["top"][0]["label"] == "red"
     assert len(answer["top"]) == 3
     assert abs(sum(each["probability"] for each in answer["top"]) - 1) < 1e-6
 
