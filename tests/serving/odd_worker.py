@@ -6,7 +6,7 @@ Starts in a fraction of the real one's time, and computes nothing worth waiting 
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from graft.bundle.bundle import Bundle
@@ -18,7 +18,9 @@ EXIT, RAISE, HANG, SLOW, BROKEN = b"odd:exit", b"odd:raise", b"odd:hang", b"odd:
 SLOW_SECONDS = 0.2
 
 
-def answer_oddly(bundle: Bundle, pool: ThreadPoolExecutor, kinds: Sequence[str], parts: Sequence[bytes]) -> Answers:
+def answer_oddly(
+    bundle: Bundle, pool: ThreadPoolExecutor, kinds: Sequence[str], parts: Sequence[bytes]
+) -> Iterator[Answers]:
     if EXIT in parts:
         os._exit(1)
     if RAISE in parts:
@@ -27,8 +29,8 @@ def answer_oddly(bundle: Bundle, pool: ThreadPoolExecutor, kinds: Sequence[str],
         time.sleep(600)
     if SLOW in parts:
         time.sleep(SLOW_SECONDS)
-    answers = answer_group(bundle, pool, kinds, parts)
-    return answers[:-1] if BROKEN in parts else answers
+    for answers in answer_group(bundle, pool, kinds, parts):
+        yield answers[:-1] if BROKEN in parts else answers
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from graft.core.child import KINDS, SOURCE_ROOT
@@ -60,15 +60,21 @@ class Worker:
             raise _rebuilt(header["fatal"])
         return dict(header["about"])
 
-    async def ask(self, images: Sequence[Image], timeout_seconds: float) -> list[Answer]:
-        """The answers for a group, in its order. Raises `WorkerHung` or `WorkerLost`."""
+    async def ask(self, images: Sequence[Image], timeout_seconds: float) -> AsyncIterator[list[Answer]]:
+        """The answers for a group, in its order, some at a time. Raises `WorkerHung` or `WorkerLost`."""
         group = Message({"kinds": [image.kind for image in images]}, [image.data for image in images])
         answered = await self._exchange(group, timeout_seconds)
-        refusals = answered.header["refused"]
-        if len(refusals) != len(images):
-            raise WorkerLost
-        parts = iter(answered.parts)
-        return [_refusal(each) if each else memoryview(next(parts)).cast("f") for each in refusals]
+        n_missing = len(images)
+        while True:
+            refusals = answered.header["refused"]
+            n_missing -= len(refusals)
+            if n_missing < 0 or not refusals:
+                raise WorkerLost
+            parts = iter(answered.parts)
+            yield [_refusal(each) if each else memoryview(next(parts)).cast("f") for each in refusals]
+            if not n_missing:
+                return
+            answered = await self._exchange(None, timeout_seconds)
 
     async def wait(self) -> None:
         """Wait for the process to end."""
@@ -89,14 +95,16 @@ class Worker:
             self._process.kill()
         await self._process.wait()
 
-    async def _exchange(self, message: Message, timeout_seconds: float) -> Message:
+    async def _exchange(self, message: Message | None, timeout_seconds: float) -> Message:
+        """Send a message, or none, and receive the next one."""
         writer, reader = self._process.stdin, self._process.stdout
         if writer is None or reader is None:
             raise WorkerLost
         try:
             async with asyncio.timeout(timeout_seconds):
-                writer.writelines(encode(message))
-                await writer.drain()
+                if message is not None:
+                    writer.writelines(encode(message))
+                    await writer.drain()
                 return await receive_message(reader)
         except TimeoutError:
             raise WorkerHung from None

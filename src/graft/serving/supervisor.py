@@ -87,20 +87,19 @@ class Supervisor:
 
     async def _answer(self, worker: Worker, group: Sequence[Waiter]) -> None:
         began = time.monotonic()
+        waiters = iter(group)
         try:
-            answers = await worker.ask([image for image, _ in group], self._settings.limits.worker_seconds)
-        except WorkerLost as error:
+            images = [image for image, _ in group]
+            async for answers in worker.ask(images, self._settings.limits.worker_seconds):
+                for answer in answers:
+                    settle(next(waiters)[1], answer)
+                    self._metrics.images.labels("refused" if isinstance(answer, ImageRefusal) else "answered").inc()
+        except (WorkerLost, asyncio.CancelledError) as error:
             self._set_ready(False)  # before anybody is told, so that who asks then finds it so
-            for _, future in group:
-                settle(future, lost(error))
+            why = lost(error) if isinstance(error, WorkerLost) else not_ready("the service is ending")
+            for _, future in waiters:
+                settle(future, why)
             raise
-        except asyncio.CancelledError:
-            for _, future in group:
-                settle(future, not_ready("the service is ending"))
-            raise
-        for (_, future), answer in zip(group, answers, strict=True):
-            settle(future, answer)
-            self._metrics.images.labels("refused" if isinstance(answer, ImageRefusal) else "answered").inc()
         self._metrics.groups.observe(len(group))
         self._metrics.group_seconds.observe(time.monotonic() - began)
 

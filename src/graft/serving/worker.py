@@ -5,7 +5,7 @@ Messages come on standard input and go out on standard output; see `graft.servin
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,12 +21,13 @@ from graft.data.images import check_and_load
 from graft.serving.frames import Message, encode, read_message
 
 FILE, PIXELS = "file", "pixels"  # what a part is: an image file's content, or decoded pixels
+AT_ONCE = 2  # images below full batches: the engine works on one while the other is brought
 Refused = dict[str, str]
 Answers = list[np.ndarray | Refused]
 
 
-def work(incoming: BinaryIO, outgoing: BinaryIO, answer: Callable[..., Answers] | None = None) -> None:
-    """Load the classifier that the first message names, then answer message by message, for good."""
+def work(incoming: BinaryIO, outgoing: BinaryIO, answer: Callable[..., Iterator[Answers]] | None = None) -> None:
+    """Load the classifier that the first message names, then answer group by group, for good."""
     messages: SimpleQueue[Message] = SimpleQueue()
     Thread(target=_read, args=(incoming, messages), daemon=True).start()
     job = messages.get().header
@@ -41,16 +42,25 @@ def work(incoming: BinaryIO, outgoing: BinaryIO, answer: Callable[..., Answers] 
     with ThreadPoolExecutor(bundle.threads) as pool:
         while True:
             group = messages.get()
-            answers = (answer or answer_group)(bundle, pool, group.header["kinds"], group.parts)
-            _send(outgoing, _answered(answers))
+            for answers in (answer or answer_group)(bundle, pool, group.header["kinds"], group.parts):
+                _send(outgoing, _answered(answers))
 
 
-def answer_group(bundle: Bundle, pool: ThreadPoolExecutor, kinds: Sequence[str], parts: Sequence[bytes]) -> Answers:
-    """For each image its probabilities `(class,)` float32, or why it was refused. None is touched by another."""
-    decoded = list(pool.map(lambda kind, data: _decoded(bundle, kind, data), kinds, parts))
-    good = [each for each in decoded if isinstance(each, np.ndarray)]
-    chances = iter(bundle.predict_pixels(np.stack(good)) if good else ())
-    return [next(chances) if isinstance(each, np.ndarray) else each for each in decoded]
+def answer_group(
+    bundle: Bundle, pool: ThreadPoolExecutor, kinds: Sequence[str], parts: Sequence[bytes]
+) -> Iterator[Answers]:
+    """For each image its probabilities `(class,)` float32, or why it was refused, in order, as soon as some are there.
+
+    None is touched by another. All are decoded at once, by threads, while the network works on the first ones.
+    """
+    decoding = [pool.submit(_decoded, bundle, kind, data) for kind, data in zip(kinds, parts, strict=True)]
+    while decoding:
+        count = BATCH * bundle.threads if len(decoding) >= BATCH * bundle.threads else AT_ONCE
+        decoded = [each.result() for each in decoding[:count]]
+        decoding = decoding[count:]
+        good = [each for each in decoded if isinstance(each, np.ndarray)]
+        chances = iter(bundle.predict_pixels(np.stack(good)) if good else ())
+        yield [next(chances) if isinstance(each, np.ndarray) else each for each in decoded]
 
 
 def about(bundle: Bundle) -> dict[str, Any]:
