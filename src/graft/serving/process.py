@@ -36,20 +36,23 @@ class Worker:
 
     @classmethod
     async def start(cls, settings: Settings, command: Sequence[str]) -> "Worker":
-        """Start the process; `load` tells when it can be asked."""
+        """Start the process; `load` tells when it can be asked. Raises `WorkerLost`."""
         paths = (str(SOURCE_ROOT), os.environ.get("PYTHONPATH", ""))
         # In a group of its own: Ctrl-C in a terminal must not end it before the requests it holds are answered.
         own_group: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if settings.debug else subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            **own_group,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=None if settings.debug else subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                **own_group,
+            )
+        except OSError as error:  # no memory or no process left
+            raise WorkerLost from error
         return cls(process)
 
     async def load(self, settings: Settings) -> Mapping[str, Any]:

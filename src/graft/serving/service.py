@@ -1,6 +1,7 @@
 """What all routes of one service share: its classifier, queue, limits, figures."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,8 @@ from graft.serving.process import COMMAND
 from graft.serving.records import Settings
 from graft.serving.supervisor import Supervisor
 from graft.serving.waiting import Answer, Image
+
+LOG = logging.getLogger("graft.serving")
 
 
 class Service:
@@ -43,7 +46,10 @@ class Service:
                 await self.supervisor.run(on_ready)
             except GraftError as error:
                 self.problem = error
-                on_problem()
+            except Exception as error:
+                LOG.error("A defect: %s", type(error).__name__, exc_info=self.settings.debug)
+                self.problem = GraftError("Something unexpected happened in Graft.", hint="Run again with --debug.")
+            on_problem()
 
         self._running = asyncio.create_task(run())
 
