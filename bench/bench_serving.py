@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 from sides import SHARED, random_weights, table, train
 
@@ -169,23 +170,45 @@ def main() -> None:
         service = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         try:
             port = int(json.loads(service.stdout.readline())["address"].rstrip("/").rpartition(":")[2])
-            measure(bundle, files, labels, port, float(seconds))
+            measure(bundle, files, labels, service.pid, port, float(seconds))
         finally:
             service.terminate()
             service.wait()
 
 
-def measure(bundle, files: Sequence[bytes], labels: Sequence[str], port: int, seconds: float) -> None:
+def processor_seconds(process: psutil.Process) -> float:
+    """Processor time of a process and its children so far."""
+    return sum(sum(each.cpu_times()[:2]) for each in (process, *process.children()))
+
+
+def measure(bundle, files: Sequence[bytes], labels: Sequence[str], pid: int, port: int, seconds: float) -> None:
     asyncio.run(saturate(port, files, labels, 2, 1))
+    service = psutil.Process(pid)
     own, full, alone = [], [], []
+    own_processor, full_processor = [], []
     for _ in range(ROUNDS):
+        began = time.process_time()
         own.append(own_rate(bundle, files, seconds / 4))
+        own_processor.append((time.process_time() - began) / (own[-1] * seconds / 4))
+        began = processor_seconds(service)
         load = asyncio.run(saturate(port, files, labels, seconds / 4, SATURATING_CLIENTS))
         full.append(len(load.seconds) / load.wall)
+        full_processor.append((processor_seconds(service) - began) / len(load.seconds))
         alone += asyncio.run(saturate(port, files, labels, seconds / 8, 1)).seconds
     rate, capacity, median = statistics.median(own), statistics.median(full), statistics.median(alone)
-    print(f"images/s: own {rate:.0f}, service {capacity:.0f}, ratio {capacity / rate:.2f}")
-    print(f"median of one client alone: {1000 * median:.1f} ms")
+    table(
+        [
+            {
+                "images/s, bundle": f"{rate:.0f}",
+                "images/s, service": f"{capacity:.0f}",
+                "ratio": f"{capacity / rate:.2f}",
+                "processor ms an image, bundle": f"{1000 * statistics.median(own_processor):.1f}",
+                "processor ms an image, service": f"{1000 * statistics.median(full_processor):.1f}",
+                "median of one client alone": f"{1000 * median:.1f} ms",
+            }
+        ]
+    )
+    print()
     rows = []
     for share in (0.7, 2.0):
         load = asyncio.run(poisson(port, files, labels, seconds, share * capacity))

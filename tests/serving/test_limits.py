@@ -81,6 +81,19 @@ def test_refusing_leaves_nothing_in_memory(service):
     assert min(sizes[1:]) - sizes[0] < MEGABYTE, sizes
 
 
+@pytest.mark.slow
+def test_answering_leaves_nothing_in_memory(service):
+    """20,000 answers over one connection, after some to warm up: below 1 MiB."""
+    sizes = []
+    with service.connect() as client:
+        for _ in range(3):
+            for _ in range(10_000):
+                client.sendall(post_image(RED_PNG))
+                assert read_reply(client).status == 200
+            sizes.append(service.front().memory_info().rss)
+    assert sizes[-1] - sizes[0] < MEGABYTE, sizes
+
+
 def slow(service, head: bytes, piece: bytes, seconds: float = 6) -> tuple[int, float]:
     """The status that a client gets who sends `piece` now and then, and after how long."""
     began = time.monotonic()

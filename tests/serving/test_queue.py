@@ -152,6 +152,21 @@ def test_ending_says_so_first(tiny_bundle, tmp_path):
             service.connect()
 
 
+def test_ending_waits_for_nobody_who_asks_nothing(tiny_bundle, tmp_path):
+    """Connections that were refused, are unused, or have sent half a head are closed at once."""
+    with running(tiny_bundle, tmp_path) as service:
+        sent = (b"nothing\r\n\r\n", post_image(RED_PNG), b"GET /abo", b"")
+        clients = [service.connect() for _ in sent]
+        for client, data in zip(clients, sent, strict=True):
+            client.sendall(data)
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - began < 5
+        for client in clients:
+            client.close()
+
+
 def test_a_second_signal_ends_at_once(tiny_bundle, tmp_path):
     with running(tiny_bundle, tmp_path, limits={"notice_seconds": 20.0}) as service:
         service.process.terminate()

@@ -1,6 +1,7 @@
 """The application: routes, and around them what holds for every request."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,8 +13,9 @@ from graft.core.version import __version__
 from graft.serving import documentation
 from graft.serving.errors import ClientLeft, Refusal
 from graft.serving.routes import ASSETS, PAGE_POLICY, make_router
-from graft.serving.service import LOG, Service, timed_out
+from graft.serving.service import Service, timed_out
 
+LOG = logging.getLogger(__name__)
 OTHER = "other"  # the route of what no route answers
 STATUS_LEFT = 499  # of what nobody waited for, as other servers count it
 Message = MutableMapping[str, Any]

@@ -111,7 +111,7 @@ def _address(listener: socket.socket) -> str:
 
 def _set_up_logs(settings: Settings) -> None:
     """One line a request on standard error; nothing of what libraries say, unless defects are looked for."""
-    log = logging.getLogger("graft.serving")
+    log = logging.getLogger("graft.serving")  # above those of the modules here
     log.handlers = [logging.StreamHandler(sys.stderr)]
     log.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.propagate = False

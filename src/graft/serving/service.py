@@ -17,7 +17,7 @@ from graft.serving.records import Settings
 from graft.serving.supervisor import Supervisor
 from graft.serving.waiting import Answer, Image
 
-LOG = logging.getLogger("graft.serving")
+LOG = logging.getLogger(__name__)
 
 
 class Service:

@@ -56,26 +56,27 @@ class Supervisor:
 
     async def _one_life(self, on_ready: Callable[[], None]) -> None:
         worker = await Worker.start(self._settings, self._command)
+        ending = asyncio.ensure_future(worker.wait())  # once: asyncio keeps each waiter until the process ends
         try:
             self.about = await worker.load(self._settings)
             self._failures = min(self._failures, QUICK_STARTS - 1)  # it loads: requests may try it
             self._set_ready(True)
             on_ready()
             while True:
-                await self._answer(worker, await self._next_group(worker))
+                await self._answer(worker, await self._next_group(ending))
                 self._failures = 0
         except asyncio.CancelledError:
             self._set_ready(False)
             await worker.end()
             raise
         finally:
+            ending.cancel()
             self._set_ready(False)
             await worker.kill()
 
-    async def _next_group(self, worker: Worker) -> list[Waiter]:
-        """What waits, as soon as something does; raises `WorkerLost` where the process ends meanwhile."""
+    async def _next_group(self, ending: asyncio.Future[None]) -> list[Waiter]:
+        """What waits, as soon as something does; raises `WorkerLost` where the process is `ending` meanwhile."""
         taking = asyncio.ensure_future(self.queue.take(GROUP_IMAGES))
-        ending = asyncio.ensure_future(worker.wait())
         try:
             await asyncio.wait((taking, ending), return_when=asyncio.FIRST_COMPLETED)
             if ending.done() and not taking.done():
@@ -83,7 +84,6 @@ class Supervisor:
             return await taking
         finally:
             taking.cancel()
-            ending.cancel()
 
     async def _answer(self, worker: Worker, group: Sequence[Waiter]) -> None:
         began = time.monotonic()
