@@ -122,6 +122,13 @@ def test_slow_headers_and_bodies_are_cut(service):
         assert 0.9 < seconds < 2.0
 
 
+def test_sabotage_without_the_limit_a_slow_client_stays(tiny_bundle, tmp_path):
+    with running(tiny_bundle, tmp_path, limits={"slow_seconds": 60.0}) as service, service.connect(2.5) as client:
+        client.sendall(b"GET /about HTTP/1.1\r\nhost: x\r\nx-slow: ")
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+
+
 def test_a_client_that_sends_nothing_is_cut(service):
     with service.connect() as client:
         began = time.monotonic()
