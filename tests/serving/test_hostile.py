@@ -35,9 +35,9 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
     """A few bytes changed, taken out, put in or doubled."""
     changed = bytearray(data)
     for _ in range(draw.randint(1, 4)):
-        place = draw.randrange(len(changed))
+        place = draw.randrange(len(changed) + 1)
         kind = draw.randrange(4)
-        if kind == 0:
+        if kind == 0 and place < len(changed):
             changed[place] = draw.randrange(256)
         elif kind == 1:
             del changed[place : place + draw.randint(1, 20)]

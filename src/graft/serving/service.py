@@ -85,15 +85,18 @@ class Service:
         self.about()
         futures = self.supervisor.queue.put(images)
         leaving = asyncio.ensure_future(_gone(request))
-        together = asyncio.gather(*futures)
+        settled = asyncio.ensure_future(asyncio.wait(futures))
         try:
-            await asyncio.wait((leaving, together), return_when=asyncio.FIRST_COMPLETED)
-            if not together.done():
+            await asyncio.wait((leaving, settled), return_when=asyncio.FIRST_COMPLETED)
+            if not settled.done():
                 raise ClientLeft
-            return await together
+            for problem in [future.exception() for future in futures]:  # each is asked, or asyncio would complain
+                if problem is not None:
+                    raise problem
+            return [future.result() for future in futures]
         finally:
             leaving.cancel()
-            together.cancel()
+            settled.cancel()
             for future in futures:
                 future.cancel()
 
