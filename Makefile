@@ -12,7 +12,7 @@ INPUTS := pyproject.toml constraints.txt
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 JOBS ?= auto
 # What is installed beside the base to run the tests; jax and torch join the tests where they are named here.
-EXTRAS ?= export,finetune,parquet,tensorboard,dev
+EXTRAS ?= export,finetune,parquet,serve,tensorboard,dev
 
 .PHONY: help demo test test-slow check bench clean
 

@@ -34,6 +34,8 @@ LIBRARIES = {
     "PIL": Rule(at_load=("data.images", "data.augmentation.transforms", "data.augmentation.sheet", DEPLOYED)),
     "ai_edge_litert": Rule(inside=("bundle.export",)),
     "annotated_types": Rule(at_load=EVERYWHERE),
+    "fastapi": Rule(at_load=("serving",)),
+    "h11": Rule(at_load=("serving.protocol",)),
     "h5py": Rule(inside=("backbones",)),
     "jax": Rule(inside=("training.tuning",)),
     "jinja2": Rule(inside=("report",)),
@@ -46,8 +48,10 @@ LIBRARIES = {
     "onnxruntime": Rule(inside=("bundle.export",), at_load=(DEPLOYED,)),
     "openvino": Rule(inside=("core.telemetry", "features", "bundle")),
     "platformdirs": Rule(inside=("core.machine",), at_load=("core.machine",)),
+    "prometheus_client": Rule(at_load=("serving.metrics",)),
     "pyarrow": Rule(inside=("pipeline.feature_files",)),
     "pydantic": Rule(at_load=("core.records",)),
+    "python_multipart": Rule(at_load=("serving.multipart",)),
     "rich": Rule(inside=("core.progress", "cli")),
     "scipy": Rule(inside=("evaluation", "training")),
     "sklearn": Rule(inside=("evaluation", "training", "data.sample"), at_load=("training.head", "pipeline.estimator")),
@@ -55,6 +59,7 @@ LIBRARIES = {
     "tensorflow": Rule(inside=("bundle.export", "training")),
     "threadpoolctl": Rule(inside=("data.duplicates.search", "training")),
     "torch": Rule(inside=("training.tuning",)),  # computes there; its files are pickles, and none is ever read
+    "uvicorn": Rule(at_load=("serving",)),
 }
 
 

@@ -25,6 +25,7 @@ COMMANDS = (
     ("evaluate", "graft.cli.evaluate", "measure a trained classifier on a split or on new photos"),
     ("show", "graft.cli.show", "say what a classifier's file is, how good, under which terms"),
     ("export", "graft.cli.export", "write a classifier for other programs: ONNX, OpenVINO, Keras, LiteRT, a folder"),
+    ("serve", "graft.cli.serve", "answer for photos over HTTP, with a page to drop them on"),
     ("report", "graft.cli.report", "write a run's report page again"),
     ("features", "graft.cli.features", "write what a pretrained network sees on photos to a file"),
     ("augment", "graft.cli.augment", "show what fine-tuning may do to training photos, as a picture"),

@@ -1,0 +1,38 @@
+"""What the service says of images: labels with probabilities, or why there are none."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graft.serving.errors import Refusal, error_value, status_of
+from graft.serving.waiting import Answer, ImageRefusal
+
+TOP = 5
+
+
+def prediction(answer: Answer, classes: Sequence[str], top: int) -> Mapping[str, Any]:
+    """One image's answer as JSON: the likeliest label and the `top` likeliest ones; or the error."""
+    if isinstance(answer, ImageRefusal):
+        return error_value(answer.code, answer.message)
+    ranked = [{"label": classes[place], "probability": answer[place]} for place in best(answer, top)]
+    return {**ranked[0], "top": ranked}
+
+
+def best(chances: Sequence[float], top: int) -> list[int]:
+    """The places of the `top` largest numbers, largest first; of equal ones the earlier first."""
+    return heapq.nsmallest(top, range(len(chances)), key=lambda place: -chances[place])
+
+
+def checked_top(text: str | None, n_classes: int) -> int:
+    """The number of labels that a client asked for; raises `Refusal`."""
+    if text is None:
+        return min(TOP, n_classes)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= n_classes):
+        raise Refusal(f"'top' must be a whole number from 1 to {n_classes}, got another.")
+    return int(text)
+
+
+def refusal_of(answer: ImageRefusal, *, place: int | None = None) -> Refusal:
+    """The refusal of a request for one of its images; `place` says which, from 0."""
+    which = "" if place is None else f"Image {place}: "
+    return Refusal(f"{which}{answer.message}", status=status_of(answer.code), code=answer.code)

@@ -1,0 +1,134 @@
+"""One worker process as the front sees it: started, asked, ended."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from graft.core.child import KINDS, SOURCE_ROOT
+from graft.core.errors import CODES, GraftError, IntegrityProblem, ResourceProblem
+from graft.serving.errors import Refusal
+from graft.serving.frames import Message, encode, receive_message
+from graft.serving.records import Settings
+from graft.serving.waiting import Answer, Image, ImageRefusal
+
+COMMAND = (sys.executable, "-P", "-m", "graft.serving.worker")  # -P: see graft.core.child
+END_SECONDS = 5.0
+EXIT_STATUSES = {3: ResourceProblem, 4: IntegrityProblem}
+
+
+class WorkerLost(Exception):
+    """The worker ended, or broke its protocol."""
+
+
+class WorkerHung(WorkerLost):
+    """The worker did not answer in time."""
+
+
+class Worker:
+    """A running worker process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, settings: Settings, command: Sequence[str]) -> "Worker":
+        """Start the process; `load` tells when it can be asked. Raises `WorkerLost`."""
+        paths = (str(SOURCE_ROOT), os.environ.get("PYTHONPATH", ""))
+        # In a group of its own: Ctrl-C in a terminal must not end it before the requests it holds are answered.
+        own_group: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=None if settings.debug else subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                **own_group,
+            )
+        except OSError as error:  # no memory or no process left
+            raise WorkerLost from error
+        return cls(process)
+
+    async def load(self, settings: Settings) -> Mapping[str, Any]:
+        """Let it load the classifier and return what it says of it; raises what kept it from loading."""
+        job = Message({"bundle": settings.bundle, "threads": settings.threads})
+        header = (await self._exchange(job, settings.limits.load_seconds)).header
+        if "fatal" in header:
+            raise _rebuilt(header["fatal"])
+        return dict(header["about"])
+
+    async def ask(self, images: Sequence[Image], timeout_seconds: float) -> AsyncIterator[list[Answer]]:
+        """The answers for a group, in its order, some at a time. Raises `WorkerHung` or `WorkerLost`."""
+        group = Message({"kinds": [image.kind for image in images]}, [image.data for image in images])
+        answered = await self._exchange(group, timeout_seconds)
+        n_missing = len(images)
+        while True:
+            refusals = answered.header["refused"]
+            n_missing -= len(refusals)
+            if n_missing < 0 or not refusals:
+                raise WorkerLost
+            parts = iter(answered.parts)
+            yield [_refusal(each) if each else memoryview(next(parts)).cast("f") for each in refusals]
+            if not n_missing:
+                return
+            answered = await self._exchange(None, timeout_seconds)
+
+    async def wait(self) -> None:
+        """Wait for the process to end."""
+        await self._process.wait()
+
+    async def end(self) -> None:
+        """End the process: it leaves by itself when its input ends, and is killed where it does not."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), END_SECONDS)
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End the process at once."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    async def _exchange(self, message: Message | None, timeout_seconds: float) -> Message:
+        """Send a message, or none, and receive the next one."""
+        writer, reader = self._process.stdin, self._process.stdout
+        if writer is None or reader is None:
+            raise WorkerLost
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                if message is not None:
+                    writer.writelines(encode(message))
+                    await writer.drain()
+                return await receive_message(reader)
+        except TimeoutError:
+            raise WorkerHung from None
+        except (OSError, EOFError, ValueError) as error:  # EOFError: asyncio.IncompleteReadError
+            raise WorkerLost from error
+
+
+def lost(error: WorkerLost) -> Refusal:
+    """What the requests are told that a worker took with it."""
+    if isinstance(error, WorkerHung):
+        return Refusal("The answer must come in time, but the worker hung.", status=504, code="timed_out")
+    return Refusal(
+        "The classifier's process ended before it answered.", hint="Try again soon.", status=503, code="worker_lost"
+    )
+
+
+def _refusal(value: Mapping[str, str]) -> ImageRefusal:
+    return ImageRefusal(value["code"], value["message"])
+
+
+def _rebuilt(fatal: Mapping[str, Any]) -> GraftError:
+    code = fatal["code"] if fatal["code"] in CODES else "internal"
+    kind = EXIT_STATUSES.get(fatal["status"], KINDS["BadInput"])
+    return kind(fatal["message"], hint=fatal["hint"], code=code)

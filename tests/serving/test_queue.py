@@ -1,0 +1,175 @@
+"""The queue: full, left by its clients, drained."""
+
+import asyncio
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.serving.conftest import RED_PNG
+from tests.serving.odd_worker import SLOW
+from tests.serving.running import Running, eventually, post_image, read_reply, request, running
+
+QUEUE = 4
+
+
+@pytest.fixture(scope="module")
+def service(tiny_bundle, tmp_path_factory):
+    limits = {"queue_images": QUEUE, "notice_seconds": 0.5}
+    with running(tiny_bundle, tmp_path_factory.mktemp("service"), limits=limits) as process:
+        yield process
+
+
+def test_a_full_queue_refuses_at_once(service):
+    """One slow image is in the worker, as many as may wait do: the next is told to come again."""
+    seconds = []
+    for _ in range(5):
+        clients = [service.connect() for _ in range(1 + QUEUE)]
+        clients[0].sendall(post_image(SLOW))
+        time.sleep(0.05)
+        for client in clients[1:]:
+            client.sendall(post_image(RED_PNG))
+        time.sleep(0.05)
+        reply = service.raw(post_image(RED_PNG))
+        assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (429, "queue_full", "1")
+        seconds.append(reply.seconds)
+        assert [read_reply(client).status for client in clients] == [422] + [200] * QUEUE
+        for client in clients:
+            client.close()
+    assert statistics.median(seconds) < 0.05
+
+
+def test_a_full_queue_refuses_before_the_body_comes(service):
+    clients = [service.connect() for _ in range(1 + QUEUE)]
+    clients[0].sendall(post_image(SLOW))
+    time.sleep(0.05)
+    for client in clients[1:]:
+        client.sendall(post_image(RED_PNG))
+    time.sleep(0.05)
+    assert service.raw(request("POST", "/predict", content_type="image/png", content_length="1000")).status == 429
+    for client in clients:
+        read_reply(client)
+        client.close()
+
+
+def test_who_leaves_gives_the_place_back(service):
+    answered = service.metric("graft_images_total")
+    with service.connect() as first:
+        first.sendall(post_image(SLOW))
+        time.sleep(0.05)
+        waiting = [service.connect() for _ in range(QUEUE)]
+        for client in waiting:
+            client.sendall(post_image(RED_PNG))
+        assert eventually(lambda: service.metric("graft_waiting_images") == QUEUE, 0.1)
+        for client in waiting:
+            client.close()
+        assert eventually(lambda: service.metric("graft_waiting_images") == 0, 0.1)
+        assert service.raw(post_image(RED_PNG)).status == 200
+        assert read_reply(first).status == 422
+    assert service.metric("graft_images_total") == answered + 2, "images of clients who left are not computed"
+
+
+def test_clients_that_leave_at_any_time_leave_nothing_behind(service):
+    """300 of them, in the head, in the body, while they wait; the slow 1,000 would show no more."""
+    for sent in (post_image(RED_PNG), post_image(RED_PNG)[:-1], b"POST /predict HT"):
+        with service.connect() as client:
+            client.sendall(sent)
+    time.sleep(0.2)
+    before = service.front().num_fds()
+    whole = post_image(RED_PNG)
+    for number in range(300):
+        with service.connect() as client:
+            client.sendall(whole[: len(whole) * (number % 4 + 1) // 4])
+    assert eventually(lambda: service.front().num_fds() <= before)
+    assert service.metric("graft_waiting_images") == 0
+    assert service.metric("graft_body_bytes") == 0
+    assert service.raw(whole).status == 200
+    assert "Traceback" not in service.log
+
+
+def test_a_lone_image_waits_for_nobody(service):
+    """No delay to fill a group: the median of a lone image is far below any that one would wait."""
+    with service.connect() as client:
+        seconds = []
+        for _ in range(30):
+            began = time.monotonic()
+            client.sendall(post_image(RED_PNG))
+            read_reply(client)
+            seconds.append(time.monotonic() - began)
+    assert statistics.median(seconds) < 0.02
+
+
+def test_what_waits_is_answered_together(service):
+    before = service.metric("graft_group_images_count")
+    with ThreadPoolExecutor(QUEUE + 1) as pool:
+        slow = pool.submit(service.raw, post_image(SLOW))
+        time.sleep(0.05)
+        others = [pool.submit(service.raw, post_image(RED_PNG)) for _ in range(QUEUE)]
+        assert [other.result().status for other in others] == [200] * QUEUE
+        slow.result()
+    assert service.metric("graft_group_images_count") == before + 2
+
+
+async def _ask(port: int, ready: asyncio.Event) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await ready.wait()
+    writer.write(post_image(RED_PNG))
+    await writer.drain()
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
+def test_ending_drops_nobody(tiny_bundle, tmp_path):
+    """400 requests on the way when SIGTERM comes: all are answered, then the process ends with status 0."""
+
+    async def ask_all(service: Running) -> list[int]:
+        ready = asyncio.Event()
+        asking = [asyncio.create_task(_ask(service.port, ready)) for _ in range(400)]
+        await asyncio.sleep(0.5)
+        ready.set()
+        await asyncio.sleep(0.05)
+        service.process.terminate()
+        return list(await asyncio.gather(*asking))
+
+    with running(tiny_bundle, tmp_path, limits={"queue_images": 1000, "notice_seconds": 0.5}) as service:
+        assert asyncio.run(ask_all(service)) == [200] * 400
+        assert service.process.wait(20) == 0
+
+
+def test_ending_says_so_first(tiny_bundle, tmp_path):
+    """Not ready for a moment, with new requests still answered; then nobody listens any more."""
+    with running(tiny_bundle, tmp_path, limits={"notice_seconds": 1.0}) as service:
+        threading.Timer(0.0, service.process.terminate).start()
+        assert eventually(lambda: service.raw(request("GET", "/v2/health/ready")).status == 503, 0.9)
+        reply = service.raw(request("GET", "/v2/health/live"))
+        assert (reply.status, reply.headers["connection"]) == (200, "close")
+        assert service.raw(post_image(RED_PNG)).status == 200
+        assert service.process.wait(20) == 0
+        with pytest.raises(ConnectionError):
+            service.connect()
+
+
+def test_ending_waits_for_nobody_who_asks_nothing(tiny_bundle, tmp_path):
+    """Connections that were refused, are unused, or have sent half a head are closed at once."""
+    with running(tiny_bundle, tmp_path) as service:
+        sent = (b"nothing\r\n\r\n", post_image(RED_PNG), b"GET /abo", b"")
+        clients = [service.connect() for _ in sent]
+        for client, data in zip(clients, sent, strict=True):
+            client.sendall(data)
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - began < 5
+        for client in clients:
+            client.close()
+
+
+def test_a_second_signal_ends_at_once(tiny_bundle, tmp_path):
+    with running(tiny_bundle, tmp_path, limits={"notice_seconds": 20.0}) as service:
+        service.process.terminate()
+        time.sleep(0.5)
+        service.process.terminate()
+        assert service.process.wait(2) == 143

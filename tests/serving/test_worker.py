@@ -1,0 +1,126 @@
+"""A worker that dies or hangs takes with it what it holds, and nothing else."""
+
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from graft.bundle.bundle import Bundle
+from tests.bundle.making import install_tiny
+from tests.serving.conftest import RED_PNG
+from tests.serving.odd_worker import BROKEN, EXIT, HANG, RAISE
+from tests.serving.running import Running, eventually, post_image, request, running
+
+READY = request("GET", "/v2/health/ready")
+
+
+@pytest.fixture(scope="module")
+def service(tiny_bundle, tmp_path_factory):
+    with running(tiny_bundle, tmp_path_factory.mktemp("service"), limits={"worker_seconds": 1.0}) as process:
+        yield process
+
+
+def fifty_at_once(service: Running) -> list[int]:
+    with ThreadPoolExecutor(50) as pool:
+        return list(pool.map(lambda _: service.raw(post_image(RED_PNG)).status, range(50)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        (EXIT, 503, "worker_lost"),
+        (RAISE, 503, "worker_lost"),
+        (BROKEN, 503, "worker_lost"),
+        (HANG, 504, "timed_out"),
+    ],
+    ids=["exits", "raises", "breaks its protocol", "hangs"],
+)
+def test_a_worker_that_fails(service, asked, status, code):
+    first = service.worker().pid
+    reply = service.raw(post_image(asked))
+    began = time.monotonic()
+    assert (reply.status, reply.json["code"]) == (status, code)
+    assert service.raw(READY).status == 503
+    assert fifty_at_once(service) == [200] * 50
+    assert time.monotonic() - began < 5
+    assert service.raw(READY).status == 200
+    assert service.worker().pid != first
+    assert not psutil.pid_exists(first)
+
+
+def test_a_worker_that_is_killed_while_it_waits(service):
+    """As by the system, for want of memory."""
+    before = service.metric("graft_worker_restarts_total")
+    service.worker().send_signal(signal.SIGKILL)
+    assert eventually(lambda: service.metric("graft_worker_restarts_total") == before + 1)
+    assert fifty_at_once(service) == [200] * 50
+    assert service.raw(READY).status == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process so")
+def test_a_worker_that_is_stopped_in_the_middle(service):
+    assert service.raw(READY).status == 200
+    service.worker().send_signal(signal.SIGSTOP)
+    assert service.raw(post_image(RED_PNG)).status == 504
+    assert fifty_at_once(service) == [200] * 50
+
+
+def test_what_waits_outlives_a_worker(service):
+    """Only what the worker had taken is lost: the first one alone, the others together after it."""
+    with ThreadPoolExecutor(20) as pool:
+        lost = pool.submit(service.raw, post_image(HANG))
+        time.sleep(0.3)
+        others = [pool.submit(service.raw, post_image(RED_PNG)) for _ in range(19)]
+        assert lost.result().status == 504
+        assert [other.result().status for other in others] == [200] * 19
+
+
+def test_the_worker_ends_with_its_parent(tiny_bundle, tmp_path):
+    with running(tiny_bundle, tmp_path) as service:
+        worker = service.worker()
+        service.process.kill()
+        assert eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_the_worker_ends_with_its_parent_even_while_it_hangs(tiny_bundle, tmp_path):
+    with running(tiny_bundle, tmp_path) as service, service.connect() as client:
+        client.sendall(post_image(HANG))
+        time.sleep(0.3)
+        worker = service.worker()
+        service.process.kill()
+        assert eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_worker_that_ends_again_and_again(tiny_bundle, tmp_path):
+    """Requests are refused instead of waiting for nothing; once the cause is gone, they are answered."""
+    hidden = tiny_bundle.with_name("hidden.graft")
+    copy = tmp_path / "classifier.graft"
+    copy.write_bytes(tiny_bundle.read_bytes())
+    with running(copy, tmp_path, worker="tests.serving.odd_worker") as service:
+        copy.rename(hidden)
+        service.worker().kill()
+        assert eventually(lambda: service.raw(post_image(RED_PNG)).json.get("code") == "not_ready", 15)
+        assert service.raw(request("GET", "/v2/health/live")).status == 200
+        hidden.rename(copy)
+        assert eventually(lambda: service.raw(READY).status == 200, 15)
+        assert service.raw(post_image(RED_PNG)).status == 200
+
+
+def test_not_ready_before_it_is_loaded(tiny_bundle, tmp_path, monkeypatch):
+    """The front listens at once; it says what it is waiting for."""
+    from graft.serving.records import Settings
+    from graft.serving.service import Service
+
+    service = Service(Settings(bundle=str(tiny_bundle)))
+    with pytest.raises(Exception, match="still being loaded") as caught:
+        service.check_ready()
+    assert (caught.value.status, caught.value.code) == (503, "not_ready")
+    assert caught.value.headers() == {"retry-after": "1"}
+
+
+def test_the_tiny_bundle_is_a_good_one(tiny_bundle, monkeypatch):
+    install_tiny(monkeypatch.setattr)
+    assert Bundle.load(tiny_bundle).predict(RED_PNG)[0].label == "red"
