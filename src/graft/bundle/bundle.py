@@ -168,8 +168,8 @@ class Bundle:
         check_answers(self.manifest.golden, self._golden_probabilities, answers, self.precision)
 
     def golden_examples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels `(photo, side, side, 3)` uint8 and the probabilities `(photo, class)` they gave in float32."""
-        return self._golden_pixels, self._golden_probabilities
+        """Pixels `(photo, side, side, 3)` uint8, and probabilities `(photo, class)` without rounding in between."""
+        return self._golden_pixels, self._run(self._engine(BATCH), self._golden_pixels, rounded=False)
 
     def golden_photo(self) -> bytes:
         """The image file whose pixels are the first golden example."""
@@ -237,8 +237,8 @@ class Bundle:
                 self._engines[batch_images] = open_engine(program, weights, threads=self.threads, cache=self.cache)
             return self._engines[batch_images]
 
-    def _run(self, engine: Engine, pixels: np.ndarray) -> np.ndarray:
-        return classify(self._classifier, run_pixels(engine, pixels))
+    def _run(self, engine: Engine, pixels: np.ndarray, *, rounded: bool = True) -> np.ndarray:
+        return classify(self._classifier, run_pixels(engine, pixels), rounded=rounded)
 
     def _pixels(self, item: Input) -> np.ndarray:
         side, geometry = self.manifest.side_pixels, self.manifest.preprocessing.geometry

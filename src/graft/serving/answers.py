@@ -24,12 +24,12 @@ def best(chances: Sequence[float], top: int) -> list[int]:
 
 
 def checked_top(text: str | None, n_classes: int) -> int:
-    """The number of labels that a client asked for; raises `Refusal`."""
+    """How many labels a client gets: as many as it asked for, where there are so many; raises `Refusal`."""
     if text is None:
         return min(TOP, n_classes)
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= n_classes):
-        raise Refusal(f"'top' must be a whole number from 1 to {n_classes}, got another.")
-    return int(text)
+    if not (text.isascii() and text.isdecimal() and int(text[:9]) >= 1):
+        raise Refusal("'top' must be a whole number of at least 1, got something else.")
+    return min(int(text[:9]), n_classes)
 
 
 def refusal_of(answer: ImageRefusal, *, place: int | None = None) -> Refusal:

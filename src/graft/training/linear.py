@@ -12,20 +12,25 @@ from graft.features.table import as_stored
 from graft.training.records import Classifier
 
 
-def features_matrix(values: Mapping[str, np.ndarray], outputs: Sequence[Output]) -> np.ndarray:
-    """Concatenate what a head reads, in the order of `outputs`: `(photo, width)` float32, rounded as in the store.
+def features_matrix(values: Mapping[str, np.ndarray], outputs: Sequence[Output], *, rounded: bool = True) -> np.ndarray:
+    """Concatenate what a head reads, in the order of `outputs`: `(photo, width)` float32, `rounded` as in the store.
 
     `values[output.name]` has shape `(photo, channel)`, or `(photo, height, width, channel)` for a whole activation.
     Training reads what was stored as float16 (whole activations: bfloat16), so prediction rounds the same way and sees
     the same numbers.
     """
-    columns = [as_stored(np.asarray(values[output.name]), output) for output in outputs]
+    columns = [np.asarray(values[output.name]) for output in outputs]
+    if rounded:
+        columns = [as_stored(column, output) for column, output in zip(columns, outputs, strict=True)]
     return np.concatenate([column.reshape(len(column), -1).astype(np.float32) for column in columns], axis=1)
 
 
-def classify(classifier: Classifier, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Calibrated class probabilities `(photo, class)` float32 from what a network gave for the head's outputs."""
-    return probabilities(classifier, features_matrix(values, classifier.outputs))
+def classify(classifier: Classifier, values: Mapping[str, np.ndarray], *, rounded: bool = True) -> np.ndarray:
+    """Calibrated class probabilities `(photo, class)` float32 from what a network gave for the head's outputs.
+
+    What the network gave is `rounded` as training has seen it; other programs, that exports are for, do not do so.
+    """
+    return probabilities(classifier, features_matrix(values, classifier.outputs, rounded=rounded))
 
 
 def decision(classifier: Classifier, features: np.ndarray) -> np.ndarray:

@@ -23,9 +23,8 @@ def classifier_model(
 ) -> Any:
     """A model (photo, side, side, 3) uint8 RGB -> (photo, class) float32, preprocessing and temperature inside.
 
-    It computes what `training.linear.classify` does with the network's outputs, in float32 throughout: the bundle
-    rounds them in between as its store does. Where it can be, it is made of layers alone, which is all that Keras'
-    older files can hold.
+    It computes what `training.linear.classify` does with the network's outputs where nothing is rounded. Where it can
+    be, it is made of layers alone, which is all that Keras' older files can hold.
     """
     import keras
 
