@@ -45,9 +45,23 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _onnx(model: Any, target: Path, numbers: str, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+    _settle(model)
     model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports only what was called
     model.export(str(target), format="onnx", verbose=False, input_signature=_signature(model))
     onnx_files.finish(target, numbers, photos, inputs=INPUT, outputs=OUTPUT, classes=manifest.classes)
+
+
+def _settle(model: Any) -> None:
+    """Let Normalization compute with plain arrays: tf2onnx takes the backend's own for further inputs of the graph."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _settle(layer)
+        elif isinstance(layer, keras.layers.Normalization):
+            layer.mean, layer.variance = (
+                np.asarray(keras.ops.convert_to_numpy(value)) for value in (layer.mean, layer.variance)
+            )
 
 
 def _openvino(model: Any, target: Path, numbers: str, photos: np.ndarray | None, manifest: BundleManifest) -> None:
