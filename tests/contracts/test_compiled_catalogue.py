@@ -7,6 +7,7 @@ import pytest
 from graft.backbones.catalogue import catalogue, find
 from graft.core.records import to_value
 from graft.features import compile_worker
+from graft.features.compiled import described
 from graft.features.forms import form_key
 from tests.backbones.helpers import SMALLEST, rounding
 from tests.features.samples import random_program
@@ -24,8 +25,7 @@ def test_the_compiled_form_reproduces_the_network(name: str, tmp_path: Path) -> 
     folder.mkdir()
     job = {
         "program": to_value(program),
-        "weights": {"path": str(weights.path), "prefix": weights.prefix, "sha256": weights.sha256},
-        "top": None,
+        **described(program, weights),
         "folder": str(folder),
         "key": form_key(program),
     }

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -53,27 +53,29 @@ def audited(seen: dict[str, Any]) -> Iterator[None]:
     def stored(root: Any, photos: Sequence[Photo], *rest: Any, **words: Any) -> Any:
         note(photos, words["views"])
         found = extract_views(root, photos, *rest, **words)
-        expected.append(list(found.values.values()))
+        expected.append(Expected(list(found.values.values()), first=int(words["judged_augmented"])))
         return found
 
     def fresh(root: Any, photos: Sequence[Photo], **words: Any) -> Any:
         source = pixels(root, photos, **words)
         note(photos, source.n_views)
-        expected.append([np.stack([by_hand(root, photos, view, **words) for view in range(FIRST_VIEWS)])])
+        expected.append(Expected([np.stack([by_hand(root, photos, view, **words) for view in range(FIRST_VIEWS)])]))
         return source
 
     def asked(root: Any, photos: Sequence[Photo], *rest: Any, **words: Any) -> Any:
         answered = answering_views(root, photos, *rest, **words)
         splits = sorted({photo.split for photo in photos})
-        seen["judged"].append({"splits": splits, "n": len(photos), "answered": answered})
+        first = int(words["judged_augmented"])
+        seen["judged"].append({"splits": splits, "n": len(photos), "answered": answered, "first": first})
         return answered
 
     def classify(values: dict[str, np.ndarray], *rest: Any) -> Any:
         found = seen["judged"][-1].pop("answered", None)
         if found is not None:
             (name,) = list(values)[:1]
-            same = [view for view, each in enumerate(found.values[name]) if np.array_equal(each, values[name])]
-            seen["judged"][-1]["views"] = same
+            first = seen["judged"][-1].pop("first")
+            rows = enumerate(found.values[name], first)
+            seen["judged"][-1]["views"] = [view for view, each in rows if np.array_equal(each, values[name])]
         return judging(values, *rest)
 
     def begin(work: Any, probed: Any, lock: Any) -> None:
@@ -104,7 +106,14 @@ def audited(seen: dict[str, Any]) -> Iterator[None]:
         yield
 
 
-Expected = list[np.ndarray]  # (view, photo, …) of what a source may give
+@dataclass(frozen=True)
+class Expected:
+    """What a source may give: arrays (view, photo, …), and the number of the first view in them."""
+
+    arrays: list[np.ndarray]
+    first: int = 0
+
+
 FIRST_VIEWS = 4  # of photos that are read from their pixels: as many as are looked at
 
 
@@ -131,11 +140,11 @@ def views_in(source: Any, expected: Expected) -> list[list[int]]:
     found = []
     for view in range(source.n_views or FIRST_VIEWS - 1):
         values = np.asarray(source.read(every, np.full_like(every, view))[0], np.float32)
-        likely = [each for each in expected if each.shape[2:] == source.shapes[0]]
+        likely = [each for each in expected.arrays if each.shape[2:] == source.shapes[0]]
         found.append(
             [
-                number
-                for number in range(len(expected[0]))
+                number + expected.first
+                for number in range(len(expected.arrays[0]))
                 if any(np.array_equal(np.asarray(each[number], np.float32), values) for each in likely)
             ]
         )
