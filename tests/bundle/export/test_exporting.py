@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graft.backbones.catalogue import find
 from graft.bundle.bundle import Bundle
 from graft.bundle.export import exporting
 from graft.bundle.export.exporting import Photos, export_bundle
-from graft.bundle.export.formats import KINDS, check_possible
+from graft.bundle.export.formats import KINDS, check_network, check_possible
 from graft.bundle.export.parity import Answers
 from graft.bundle.export.records import Export
 from graft.core.child import run_child
@@ -195,6 +196,16 @@ def test_what_cannot_be_is_said_at_once(monkeypatch):
         assert caught.value.code == "extra_missing" and "pip install 'graft-vision[" in caught.value.hint
     for format in ("openvino", "keras", "h5"):
         check_possible(format, "float32")
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "vit_b16"])
+def test_networks_that_a_format_cannot_hold_are_told(name):
+    for format in ("onnx", "folder", "keras", "h5"):
+        with pytest.raises(BadInput, match=f"--format {format} must be of another network") as caught:
+            check_network(format, find(name))
+        assert "openvino" in caught.value.hint
+    check_network("openvino", find(name))
+    check_network("onnx", find("resnet50"))
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from graft.backbones.catalogue import find
 from graft.bundle.bundle import Bundle
 from graft.bundle.export.deployable import check_program, write_deployable
-from graft.bundle.export.formats import KINDS, check_possible
+from graft.bundle.export.formats import KINDS, check_network, check_possible
 from graft.bundle.export.parity import Answers, check, compare
 from graft.bundle.export.records import Export, Format, InputSpec, Numbers, Parity
 from graft.core import machine
@@ -60,6 +61,7 @@ def export_bundle(
     export answers otherwise, `ResourceProblem` where it cannot be made or written. Nothing is left then.
     """
     check_possible(format, numbers)
+    check_network(format, find(bundle.manifest.backbone))
     if numbers == "int8" and (calibration is None or not len(calibration)):
         raise BadInput("--numbers int8 must have photos to be calibrated on, got none.", hint="Give a run or --data.")
     kind = KINDS[format]

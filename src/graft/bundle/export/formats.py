@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
+from graft.backbones.records import BackboneRecord
 from graft.bundle.export.records import Format, Numbers
 from graft.core.errors import BadInput
 
@@ -50,6 +51,22 @@ KINDS: Mapping[Format, Kind] = MappingProxyType(
         "folder": Kind("model.onnx", "a folder to deploy", _EVERY, "tensorflow", _ONNX, "export,finetune"),
     }
 )
+
+
+# What converters cannot write (tf2onnx: ConvNeXt's depthwise convolutions, GELU), and what Keras' files cannot hold:
+# layers that are not Keras' own, or that it does not register.
+UNABLE: Mapping[str, tuple[Format, ...]] = MappingProxyType(
+    {"convnext": ("onnx", "folder", "keras", "h5"), "vit": ("onnx", "folder", "keras", "h5")}
+)
+
+
+def check_network(format: Format, record: BackboneRecord) -> None:
+    """Refuse (`BadInput`) a network that a format does not hold."""
+    if format in UNABLE.get(record.family, ()):
+        raise BadInput(
+            f"--format {format} must be of another network, for it cannot hold {record.title}.",
+            hint="Use --format openvino.",
+        )
 
 
 def check_possible(format: Format, numbers: Numbers) -> None:
