@@ -22,7 +22,7 @@ from graft.pipeline.run import Run
 from graft.pipeline.workspace import scratch_folder, working
 
 MOST_COMPARED: Final = 2000
-MOST_CALIBRATED: Final = 200  # int8's ranges hardly change with more
+MOST_CALIBRATED: Final = 200  # each is computed with all of its activations kept
 BATCH_IMAGES: Final = 32
 
 

@@ -19,7 +19,7 @@ from graft.data.stream import stream_pixels
 from graft.features.preprocessing import network_input
 from graft.pipeline.intake import Intake
 
-FITTED_ON: Final = 2000  # training photos at most: more change a mean by less than a tenth of a level
+FITTED_ON: Final = 2000  # training photos at most: photos' means spread by some 50 levels, that of so many by one
 BATCH_IMAGES: Final = 32
 FILE: Final = "whitening.safetensors"
 WRITER: Final = "whitening"

@@ -70,10 +70,10 @@ def export_bundle(
     with whole_folder(folder, writer=WRITER) as unfinished:
         network = unfinished / kind.file
         work.convert(network, calibration if numbers == "int8" else None)
-        parity, golden = work.compare(network, compared)
+        pixels, expected = bundle.golden_examples()
+        parity, golden = work.compare(network, compared, pixels, expected)
         check(parity, numbers, kind.title)
         export = _described(bundle, format, numbers, network, parity)
-        pixels, _ = bundle.golden_examples()
         _write_beside(unfinished, export, pixels, golden)
         if format == "folder":
             write_deployable(unfinished, export)
@@ -107,9 +107,10 @@ class _Work:
         with self.progress.stage(f"Writing {kind.title}", None, "files"):
             self._run("graft.bundle.export.convert_worker", job, f"Writing {kind.title}", kind.backend)
 
-    def compare(self, network: Path, compared: Photos) -> tuple[Parity, np.ndarray]:
+    def compare(
+        self, network: Path, compared: Photos, golden: np.ndarray, probabilities: np.ndarray
+    ) -> tuple[Parity, np.ndarray]:
         """The bundle's answers beside those that another process gets from the file; and these, of golden examples."""
-        golden, probabilities = self.bundle.golden_examples()
         count = len(golden)
         pixels = np.concatenate([golden, compared.pixels]) if len(compared.pixels) else golden
         with self.progress.stage("Comparing answers", len(pixels), "photos") as stage:
