@@ -97,7 +97,7 @@ class TinyEngine:
         self.close()
 
 
-def open_tiny(program: Program, weights: WeightsFile, *, threads: int, cache: Path) -> TinyEngine:
+def open_tiny(program: Program, weights: WeightsFile, *, threads: int, cache: Path, apart: bool = False) -> TinyEngine:
     assert weights.sha256 == program.weights_sha256
     return TinyEngine(program, weights)
 

@@ -100,9 +100,9 @@ def test_batches_do_not_change_answers(tiny: Path, n: int) -> None:
 def test_batches_are_used_only_when_every_thread_gets_one(tiny: Path) -> None:
     bundle = Bundle.load(tiny, threads=2)
     bundle.predict_pixels(photos(2 * BATCH - 1))
-    assert list(bundle._engines) == [1]
+    assert list(bundle._engines) == [(1, False)]
     bundle.predict_pixels(photos(2 * BATCH))
-    assert list(bundle._engines) == [1, BATCH]
+    assert list(bundle._engines) == [(1, False), (BATCH, False)]
 
 
 def test_the_same_preprocessing_as_for_training(tiny: Path) -> None:
@@ -174,9 +174,17 @@ def test_top_must_be_positive(tiny: Path) -> None:
         Bundle.load(tiny).predict([solid(RED)], top=0)
 
 
+def test_one_thread_answers_alone_or_a_batch_where_it_is_asked_to(tiny: Path) -> None:
+    bundle = Bundle.load(tiny, threads=2)
+    together = bundle.predict_pixels(photos(BATCH))
+    assert np.array_equal(bundle.predict_pixels(photos(BATCH - 1), apart=True), together[:-1])
+    assert np.array_equal(bundle.predict_pixels(photos(BATCH), apart=True), together)
+    assert list(bundle._engines) == [(1, False), (1, True), (BATCH, False)]
+
+
 def test_it_may_be_closed_and_used_again(tiny: Path) -> None:
     with Bundle.load(tiny) as bundle:
-        engine: Any = bundle._engines[1]
+        engine: Any = bundle._engines[1, False]
     assert engine.closed
     assert not bundle._engines
     assert labels(bundle.predict([solid(RED)])) == ["red"]

@@ -1,6 +1,7 @@
 """The queue: full, left by its clients, drained."""
 
 import asyncio
+import socket
 import statistics
 import threading
 import time
@@ -8,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from graft.bundle.bundle import BATCH
 from tests.serving.conftest import RED_PNG
 from tests.serving.odd_worker import SLOW
-from tests.serving.running import Running, eventually, post_image, read_reply, request, running
+from tests.serving.running import Running, eventually, post_form, post_image, read_reply, request, running
 
-QUEUE = 4
+QUEUE = 6
 
 
 @pytest.fixture(scope="module")
@@ -22,32 +24,32 @@ def service(tiny_bundle, tmp_path_factory):
         yield process
 
 
+def filled(service: Running) -> list[socket.socket]:
+    """Clients whose images fill the queue: both threads of the worker are at work on slow ones."""
+    clients = [service.connect() for _ in range(QUEUE)]
+    for number, client in enumerate(clients):
+        client.sendall(post_image(SLOW if number < 2 else RED_PNG))
+        time.sleep(0.05 if number < 2 else 0.0)
+    time.sleep(0.05)
+    return clients
+
+
 def test_a_full_queue_refuses_at_once(service):
-    """One slow image is in the worker, as many as may wait do: the next is told to come again."""
+    """As many images as may wait do: the next is told to come again."""
     seconds = []
     for _ in range(5):
-        clients = [service.connect() for _ in range(1 + QUEUE)]
-        clients[0].sendall(post_image(SLOW))
-        time.sleep(0.05)
-        for client in clients[1:]:
-            client.sendall(post_image(RED_PNG))
-        time.sleep(0.05)
+        clients = filled(service)
         reply = service.raw(post_image(RED_PNG))
         assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (429, "queue_full", "1")
         seconds.append(reply.seconds)
-        assert [read_reply(client).status for client in clients] == [422] + [200] * QUEUE
+        assert [read_reply(client).status for client in clients] == [422] * 2 + [200] * (QUEUE - 2)
         for client in clients:
             client.close()
     assert statistics.median(seconds) < 0.05
 
 
 def test_a_full_queue_refuses_before_the_body_comes(service):
-    clients = [service.connect() for _ in range(1 + QUEUE)]
-    clients[0].sendall(post_image(SLOW))
-    time.sleep(0.05)
-    for client in clients[1:]:
-        client.sendall(post_image(RED_PNG))
-    time.sleep(0.05)
+    clients = filled(service)
     assert service.raw(request("POST", "/predict", content_type="image/png", content_length="1000")).status == 429
     for client in clients:
         read_reply(client)
@@ -55,31 +57,36 @@ def test_a_full_queue_refuses_before_the_body_comes(service):
 
 
 def test_who_leaves_gives_the_place_back(service):
-    answered = service.metric("graft_images_total")
+    answered, computed = service.metric("graft_images_total"), service.metric("graft_group_images_sum")
     with service.connect() as first:
         first.sendall(post_image(SLOW))
         time.sleep(0.05)
-        waiting = [service.connect() for _ in range(QUEUE)]
+        second = service.connect()  # both threads are at work
+        second.sendall(post_image(SLOW))
+        time.sleep(0.05)
+        waiting = [service.connect() for _ in range(QUEUE - 2)]
         for client in waiting:
             client.sendall(post_image(RED_PNG))
         assert eventually(lambda: service.metric("graft_waiting_images") == QUEUE, 0.1)
         for client in waiting:
             client.close()
-        assert eventually(lambda: service.metric("graft_waiting_images") == 0, 0.1)
+        assert eventually(lambda: service.metric("graft_waiting_images") == 2, 0.1)
         assert service.raw(post_image(RED_PNG)).status == 200
-        assert read_reply(first).status == 422
-    assert service.metric("graft_images_total") == answered + 2, "images of clients who left are not computed"
+        assert [read_reply(first).status, read_reply(second).status] == [422, 422]
+        second.close()
+    assert service.metric("graft_images_total") == answered + 3
+    assert service.metric("graft_group_images_sum") == computed + 3, "images of clients who left are not computed"
 
 
 def test_clients_that_leave_at_any_time_leave_nothing_behind(service):
-    """300 of them, in the head, in the body, while they wait; the slow 1,000 would show no more."""
+    """1,000 of them, in the head, in the body, while they wait."""
     for sent in (post_image(RED_PNG), post_image(RED_PNG)[:-1], b"POST /predict HT"):
         with service.connect() as client:
             client.sendall(sent)
     time.sleep(0.2)
     before = service.front().num_fds()
     whole = post_image(RED_PNG)
-    for number in range(300):
+    for number in range(1000):
         with service.connect() as client:
             client.sendall(whole[: len(whole) * (number % 4 + 1) // 4])
     assert eventually(lambda: service.front().num_fds() <= before)
@@ -103,13 +110,12 @@ def test_a_lone_image_waits_for_nobody(service):
 
 def test_what_waits_is_answered_together(service):
     before = service.metric("graft_group_images_count")
-    with ThreadPoolExecutor(QUEUE + 1) as pool:
-        slow = pool.submit(service.raw, post_image(SLOW))
+    with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(service.raw, post_image(SLOW)) for _ in range(2)]  # both threads are at work
         time.sleep(0.05)
-        others = [pool.submit(service.raw, post_image(RED_PNG)) for _ in range(QUEUE)]
-        assert [other.result().status for other in others] == [200] * QUEUE
-        slow.result()
-    assert service.metric("graft_group_images_count") == before + 2
+        assert len(service.raw(post_form(*[RED_PNG] * BATCH)).json) == BATCH
+        assert [each.result().status for each in slow] == [422, 422]
+    assert service.metric("graft_group_images_count") == before + 3
 
 
 async def _ask(port: int, ready: asyncio.Event) -> int:

@@ -97,10 +97,9 @@ def test_loading_the_service_loads_no_training_library(module):
 
 def test_the_worker_loads_none_even_when_it_answers(real_bundle):
     code = (
-        "import sys; from graft.bundle.bundle import Bundle; from concurrent.futures import ThreadPoolExecutor\n"
-        "from graft.serving.worker import answer_group, _warm_up\n"
+        "import sys; from graft.bundle.bundle import Bundle; from graft.serving.worker import _warm_up, decoded\n"
         f"bundle = Bundle.load({str(real_bundle)!r}); _warm_up(bundle)\n"
-        f"answer_group(bundle, ThreadPoolExecutor(2), ['file'] * 9, [{PHOTOS[0]!r}] * 9)\n"
+        f"bundle.predict_pixels(decoded(bundle, 'file', {PHOTOS[0]!r})[None])\n"
         "sys.exit(bool({'tensorflow', 'keras', 'jax', 'torch', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,35 +6,54 @@ import pytest
 
 from graft.serving.answers import best, prediction
 from graft.serving.errors import Refusal, status_of
-from graft.serving.metrics import Metrics
 from graft.serving.protocol import LEAST_PROGRESS_BYTES, Watch
-from graft.serving.waiting import Image, ImageRefusal, Queue, settle
+from graft.serving.waiting import STANDING_LENGTHS, STANDING_SHARE, Image, ImageRefusal, Queue
 
 IMAGE = Image("file", b"x")
 
 
 def test_the_queue_is_first_in_first_out_and_bounded():
     async def use() -> None:
-        queue = Queue(4, Metrics())
+        queue = Queue(4, most_out=2)
         first = queue.put([IMAGE] * 3)
         with pytest.raises(Refusal) as caught:
             queue.put([IMAGE] * 2)
         assert caught.value.headers() == {"retry-after": "1"}
         second = queue.put([IMAGE])
-        assert [future for _, future in await queue.take(2)] == first[:2]
-        first[2].cancel()
-        await asyncio.sleep(0)
-        assert len(queue) == 1
-        assert [future for _, future in await queue.take(32)] == second
+        assert await queue.take() == ({0: IMAGE, 1: IMAGE}, [])
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(queue.take(1), 0.01)
+            await asyncio.wait_for(queue.take(), 0.01)
+        with pytest.raises(Refusal):
+            queue.put([IMAGE])  # what is with the worker has no answer yet
+        for number in (1, 0):
+            assert queue.settle(number, [float(number)])
+        assert await asyncio.gather(*first[:2]) == [[0.0], [1.0]]
+        assert await queue.take() == ({2: IMAGE, 3: IMAGE}, [])
+        assert queue.settle(3, [3.0])
+        assert await asyncio.gather(*second) == [[3.0]]
+        assert (len(queue), queue.n_out) == (1, 1)
+
+    asyncio.run(use())
+
+
+def test_who_leaves_is_forgotten_and_the_worker_told():
+    async def use() -> None:
+        queue = Queue(4, most_out=1)
+        out, waiting = queue.put([IMAGE] * 2)
+        await queue.take()
+        out.cancel()
+        waiting.cancel()
+        await asyncio.sleep(0)
+        assert len(queue) == 0
+        assert await queue.take() == ({}, [0])
+        assert not queue.settle(0, [1.0])  # it was answered in the meantime
 
     asyncio.run(use())
 
 
 def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits():
     async def use() -> None:
-        queue = Queue(2, Metrics())
+        queue = Queue(2, most_out=2)
         queue.put([IMAGE] * 5)
         with pytest.raises(Refusal):
             queue.put([IMAGE])
@@ -42,14 +61,45 @@ def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits():
     asyncio.run(use())
 
 
+def test_a_queue_that_never_empties_is_kept_short():
+    """A burst may fill it; where it stays, newcomers would only wait."""
+
+    async def use() -> None:
+        queue = Queue(16, most_out=1)
+        queue.put([IMAGE] * 8)  # more than STANDING_SHARE allows
+
+        async def settle_one() -> None:
+            images, _ = await queue.take()
+            queue.settle(*images, [1.0])
+            await asyncio.sleep(0)
+
+        for _ in range(STANDING_LENGTHS * 16):
+            queue.put([IMAGE])
+            await settle_one()
+        with pytest.raises(Refusal):
+            queue.put([IMAGE])
+        while len(queue) >= 16 * STANDING_SHARE:
+            await settle_one()
+        queue.put([IMAGE])
+        while len(queue):
+            await settle_one()
+        queue.put([IMAGE] * 8)
+        queue.put([IMAGE] * 8)
+
+    asyncio.run(use())
+
+
 def test_what_waits_can_be_failed_together():
     async def use() -> None:
-        queue = Queue(4, Metrics())
+        queue = Queue(4, most_out=1)
         futures = queue.put([IMAGE] * 2)
+        await queue.take()
+        queue.fail_out(Refusal("No.", status=503))
+        assert [each.done() for each in futures] == [True, False]
         queue.fail(Refusal("No.", status=503))
         assert all(isinstance(each, Refusal) for each in await asyncio.gather(*futures, return_exceptions=True))
         assert len(queue) == 0
-        settle(futures[0], [1.0])  # too late, and no error
+        assert not queue.settle(0, [1.0])  # too late, and no error
 
     asyncio.run(use())
 

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from graft.bundle.bundle import Bundle
+from graft.bundle.bundle import BATCH, Bundle
+from graft.serving.supervisor import OUT_BATCHES
 from tests.bundle.making import install_tiny
 from tests.serving.conftest import RED_PNG
 from tests.serving.odd_worker import BROKEN, EXIT, HANG, RAISE
@@ -69,13 +70,21 @@ def test_a_worker_that_is_stopped_in_the_middle(service):
 
 
 def test_what_waits_outlives_a_worker(service):
-    """Only what the worker had taken is lost: the first one alone, the others together after it."""
+    """Only what the worker had taken is lost."""
     with ThreadPoolExecutor(20) as pool:
-        lost = pool.submit(service.raw, post_image(HANG))
+        lost = [pool.submit(service.raw, post_image(HANG)) for _ in range(2)]
         time.sleep(0.3)
-        others = [pool.submit(service.raw, post_image(RED_PNG)) for _ in range(19)]
-        assert lost.result().status == 504
-        assert [other.result().status for other in others] == [200] * 19
+        others = [pool.submit(service.raw, post_image(RED_PNG)) for _ in range(18)]
+        assert [each.result().status for each in lost] == [504] * 2
+        n_out = OUT_BATCHES * BATCH - len(lost)
+        assert sorted(other.result().status for other in others) == [200] * (18 - n_out) + [504] * n_out
+
+
+def test_one_thread_that_hangs_does_not_stop_the_others(service):
+    with service.connect() as client:
+        client.sendall(post_image(HANG))
+        time.sleep(0.2)
+        assert [service.raw(post_image(RED_PNG)).status for _ in range(5)] == [200] * 5
 
 
 def test_the_worker_ends_with_its_parent(tiny_bundle, tmp_path):

@@ -29,9 +29,10 @@ from graft.training.linear import classify
 from graft.training.records import Classifier, Hidden
 
 # Batch shapes that are compiled, each when it is first needed: all threads on one photo, or a batch for each thread.
-# Measured on two cores, MobileNet 224 px, float32: 8 photos 29 ms one by one and 57 as a batch; 128 photos 466 and 466.
-# A batch of 32 was never faster than four of 8.
-SINGLE, BATCH = 1, 8
+# A batch of 4 was as quick as any, or quicker. Two cores, ms a photo in batches of 1, 2, 4, 8, 16: MobileNet 224 px
+# 1.7, 1.6, 1.5, 1.8, 1.9; EfficientNet-B0 4.7, 4.3, 4.3, 4.7, 4.9; the built-in network 128 px 0.70, 0.70, 0.66, 0.65,
+# 0.66.
+SINGLE, BATCH = 1, 4
 LEAST_GROUP_IMAGES = 32  # photos decoded ahead while the network works on the group before
 TOP = 5
 Input = Path | str | bytes | np.ndarray
@@ -105,7 +106,7 @@ class Bundle:
     _photo: bytes = field(repr=False)
     _golden_pixels: np.ndarray = field(repr=False)
     _golden_probabilities: np.ndarray = field(repr=False)
-    _engines: dict[int, Engine] = field(default_factory=dict, repr=False)
+    _engines: dict[tuple[int, bool], Engine] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
@@ -180,8 +181,11 @@ class Bundle:
         for batch_images in (SINGLE, BATCH):
             self._engine(batch_images)
 
-    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities `(photo, class)` float32 for `(photo, side, side, 3)` uint8 RGB, decoded as training does."""
+    def predict_pixels(self, pixels: np.ndarray, *, apart: bool = False) -> np.ndarray:
+        """Probabilities `(photo, class)` float32 for `(photo, side, side, 3)` uint8 RGB, decoded as training does.
+
+        `apart` is for programs that ask from as many threads as the bundle has: each is answered by one thread.
+        """
         side = self.manifest.side_pixels
         if pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3) or pixels.dtype != np.uint8:
             raise BadInput(
@@ -189,8 +193,8 @@ class Bundle:
             )
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)
-        busy = len(pixels) >= BATCH * self.threads  # every thread gets a full batch
-        return self._run(self._engine(BATCH if busy else SINGLE), pixels)
+        busy = len(pixels) >= BATCH * (1 if apart else self.threads)  # every thread gets a full batch
+        return self._run(self._engine(BATCH if busy else SINGLE, apart=apart), pixels)
 
     def predict_bytes(self, data: bytes, *, top: int = TOP) -> Prediction:
         """The answer for one image file's content; raises `ImageRefused`."""
@@ -229,13 +233,14 @@ class Bundle:
         """Close."""
         self.close()
 
-    def _engine(self, batch_images: int) -> Engine:
+    def _engine(self, batch_images: int, *, apart: bool = False) -> Engine:
+        shape = (batch_images, apart and batch_images == SINGLE)  # larger batches are each one thread's in any case
         with self._lock:
-            if batch_images not in self._engines:
+            if shape not in self._engines:
                 program = replace(bundle_program(self.manifest), precision=self.precision, batch_images=batch_images)
-                weights = bundle_weights(self.path, self.manifest)
-                self._engines[batch_images] = open_engine(program, weights, threads=self.threads, cache=self.cache)
-            return self._engines[batch_images]
+                weights, threads = bundle_weights(self.path, self.manifest), self.threads
+                self._engines[shape] = open_engine(program, weights, threads=threads, cache=self.cache, apart=apart)
+            return self._engines[shape]
 
     def _run(self, engine: Engine, pixels: np.ndarray, *, rounded: bool = True) -> np.ndarray:
         return classify(self._classifier, run_pixels(engine, pixels), rounded=rounded)

@@ -28,10 +28,15 @@ def parser() -> Parser:
     where = words.add_argument_group("where", argument_default=SUPPRESS)
     where.add_argument("--host", metavar="ADDRESS", help="who can reach it (default: 127.0.0.1, this machine alone)")
     where.add_argument("--port", metavar="N", type=whole_number(0, 65_535), help="default: 8000; 0 takes a free one")
+    where.add_argument(
+        "--reload", action="store_true", help="load the classifier again whenever its file is replaced, without a pause"
+    )
     where.add_argument("--name", help="of the model in the routes under /v2 (default: classifier)")
     limits = words.add_argument_group("limits", argument_default=SUPPRESS)
     limits.add_argument("--threads", metavar="N", type=whole_number(1, 4096), help="to compute with (default: all)")
-    limits.add_argument("--queue", metavar="N", type=whole_number(1), help="photos that may wait (default: 64)")
+    limits.add_argument(
+        "--queue", metavar="N", type=whole_number(1), help="photos that may wait (default: 64, and 32 a thread)"
+    )
     limits.add_argument(
         "--max-images", metavar="N", type=whole_number(1, 256), help="photos in one request (default: 32)"
     )
@@ -61,7 +66,7 @@ def run(arguments: Namespace, console: Console) -> int:
         limits=construct(Limits, **limits),
         quiet=console.quiet,
         debug=console.debug,
-        **given(arguments, ("host", "port", "name", "threads")),
+        **given(arguments, ("host", "port", "name", "threads", "reload")),
     )
 
     def tell(address: str) -> None:

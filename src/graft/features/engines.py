@@ -26,8 +26,9 @@ def open_engine(
     kind: EngineKind = "openvino",
     threads: int,
     cache: Path,
+    apart: bool = False,
 ) -> Engine:
-    """An engine that is ready to run `program`.
+    """An engine that is ready to run `program`. Threads share a batch of one image, unless they are to work `apart`.
 
     Raises: `IntegrityProblem` hash_mismatch where the weights are not the program's, `ResourceProblem` where the
     precision or the compiled form cannot be had on this machine, `BadInput` extra_missing where Keras has no backend.
@@ -36,7 +37,7 @@ def open_engine(
     _check_precision(program.precision, kind)
     if kind == "keras":
         return KerasEngine.open(program, weights)
-    return OpenVinoEngine.open(program, weights, threads=threads, cache=cache)
+    return OpenVinoEngine.open(program, weights, threads=threads, cache=cache, apart=apart)
 
 
 def engine_identity(program: Program, *, kind: EngineKind, threads: int) -> str:

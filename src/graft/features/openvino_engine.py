@@ -38,10 +38,10 @@ class OpenVinoEngine:
     name: str = "openvino"
 
     @classmethod
-    def open(cls, program: Program, weights: WeightsFile, *, threads: int, cache: Path) -> Self:
+    def open(cls, program: Program, weights: WeightsFile, *, threads: int, cache: Path, apart: bool) -> Self:
         """Find or make the compiled form and load it for this machine."""
         form = compiled_form(program, weights, cache)
-        streams = threads // threads_per_stream(program, threads)
+        streams = threads // threads_per_stream(program, threads, apart=apart)
         try:
             compiled = _load(program, form, threads=threads, streams=streams)
         except ResourceProblem:
@@ -52,7 +52,7 @@ class OpenVinoEngine:
         ports = {name: port for port, output in enumerate(compiled.outputs) for name in output.names}
         return cls(
             program=program,
-            identity=openvino_identity(program, threads),
+            identity=openvino_identity(program, threads, apart=apart),
             events=form.events,
             streams=streams,
             compiled=compiled,
@@ -107,15 +107,16 @@ class OpenVinoEngine:
         return rows, outputs
 
 
-def openvino_identity(program: Program, threads: int) -> str:
+def openvino_identity(program: Program, threads: int, *, apart: bool = False) -> str:
     """Versions, threads that share a batch, and what the processor can do. Nothing is imported for it."""
     versions = f"openvino {metadata.version('openvino')}, keras {metadata.version('keras')}, form {COMPILE_VERSION}"
-    return f"{versions}, {threads_per_stream(program, threads)} threads, {' '.join(machine.cpu_features())}"
+    together = threads_per_stream(program, threads, apart=apart)
+    return f"{versions}, {together} threads, {' '.join(machine.cpu_features())}"
 
 
-def threads_per_stream(program: Program, threads: int) -> int:
+def threads_per_stream(program: Program, threads: int, *, apart: bool = False) -> int:
     """Threads that share one batch: all of them where one image must be answered fast, one where many are read."""
-    return threads if program.batch_images == 1 else 1
+    return threads if program.batch_images == 1 and not apart else 1
 
 
 def _load(program: Program, form: Form, *, threads: int, streams: int) -> Any:
@@ -125,7 +126,7 @@ def _load(program: Program, form: Form, *, threads: int, streams: int) -> Any:
     side = program.side_pixels
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
-        "PERFORMANCE_HINT": "LATENCY" if program.batch_images == 1 else "THROUGHPUT",
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         "NUM_STREAMS": str(streams),
         "INFERENCE_NUM_THREADS": str(threads),
     }

@@ -11,7 +11,7 @@ TOP = 5
 
 
 def prediction(answer: Answer, classes: Sequence[str], top: int) -> Mapping[str, Any]:
-    """One image's answer as JSON: the likeliest label and the `top` likeliest ones; or the error."""
+    """One image's answer as JSON: the likeliest label and the (at most) `top` likeliest; or the error."""
     if isinstance(answer, ImageRefusal):
         return error_value(answer.code, answer.message)
     ranked = [{"label": classes[place], "probability": answer[place]} for place in best(answer, top)]
@@ -23,13 +23,13 @@ def best(chances: Sequence[float], top: int) -> list[int]:
     return heapq.nsmallest(top, range(len(chances)), key=lambda place: -chances[place])
 
 
-def checked_top(text: str | None, n_classes: int) -> int:
-    """How many labels a client gets: as many as it asked for, where there are so many; raises `Refusal`."""
+def checked_top(text: str | None) -> int:
+    """How many labels a client asks for; raises `Refusal`."""
     if text is None:
-        return min(TOP, n_classes)
+        return TOP
     if not (text.isascii() and text.isdecimal() and int(text[:9]) >= 1):
         raise Refusal("'top' must be a whole number of at least 1, got something else.")
-    return min(int(text[:9]), n_classes)
+    return int(text[:9])
 
 
 def refusal_of(answer: ImageRefusal, *, place: int | None = None) -> Refusal:

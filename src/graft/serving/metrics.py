@@ -24,14 +24,16 @@ class Metrics:
         )
         self.images = Counter("graft_images", "Images that were answered", ("outcome",), registry=registry)
         self.groups = Histogram(
-            "graft_group_images", "Images in a group for the worker", buckets=GROUP_IMAGES, registry=registry
+            "graft_group_images", "Images that the worker answered together", buckets=GROUP_IMAGES, registry=registry
         )
-        self.group_seconds = Histogram(
-            "graft_group_seconds", "Time of a group in the worker", buckets=LATENCY_SECONDS, registry=registry
+        self.waiting = Gauge(
+            "graft_waiting_images", "Images that were accepted and have no answer yet", registry=registry
         )
-        self.waiting = Gauge("graft_waiting_images", "Images in the queue", registry=registry)
         self.body_bytes = Gauge("graft_body_bytes", "Bytes of requests' bodies in memory", registry=registry)
         self.restarts = Counter("graft_worker_restarts", "Times the worker was started again", registry=registry)
+        self.reloads = Counter(
+            "graft_reloads", "Times the classifier's file was replaced", ("outcome",), registry=registry
+        )
         self.ready = Gauge("graft_ready", "1 while the classifier answers", registry=registry)
         self.version = Gauge("graft_version", "1, with the version as label", ("version",), registry=registry)
         self.version.labels(__version__).set(1)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graft.core.child import KINDS, SOURCE_ROOT
@@ -58,30 +58,41 @@ class Worker:
     async def load(self, settings: Settings) -> Mapping[str, Any]:
         """Let it load the classifier and return what it says of it; raises what kept it from loading."""
         job = Message({"bundle": settings.bundle, "threads": settings.threads})
-        header = (await self._exchange(job, settings.limits.load_seconds)).header
+        try:
+            async with asyncio.timeout(settings.limits.load_seconds):
+                await self._send(job)
+                header = (await self._receive()).header
+        except TimeoutError:
+            raise WorkerHung from None
         if "fatal" in header:
             raise _rebuilt(header["fatal"])
         return dict(header["about"])
 
-    async def ask(self, images: Sequence[Image], timeout_seconds: float) -> AsyncIterator[list[Answer]]:
-        """The answers for a group, in its order, some at a time. Raises `WorkerHung` or `WorkerLost`."""
-        group = Message({"kinds": [image.kind for image in images]}, [image.data for image in images])
-        answered = await self._exchange(group, timeout_seconds)
-        n_missing = len(images)
-        while True:
-            refusals = answered.header["refused"]
-            n_missing -= len(refusals)
-            if n_missing < 0 or not refusals:
-                raise WorkerLost
-            parts = iter(answered.parts)
-            yield [_refusal(each) if each else memoryview(next(parts)).cast("f") for each in refusals]
-            if not n_missing:
-                return
-            answered = await self._exchange(None, timeout_seconds)
+    async def send(self, images: Mapping[int, Image], left: Sequence[int]) -> None:
+        """Give it images by their numbers, and the numbers of earlier ones that need no answer any more.
 
-    async def wait(self) -> None:
-        """Wait for the process to end."""
+        Raises `WorkerLost`.
+        """
+        header = {"numbers": list(images), "kinds": [image.kind for image in images.values()], "left": left}
+        await self._send(Message(header, [image.data for image in images.values()]))
+
+    async def receive(self) -> dict[int, Answer]:
+        """The next answers, by the numbers of their images. Raises `WorkerLost`."""
+        message = await self._receive()
+        try:
+            numbers, refusals = message.header["numbers"], message.header["refused"]
+            parts = iter(message.parts)
+            return {
+                int(number): _refusal(why) if why else memoryview(next(parts)).cast("f")
+                for number, why in zip(numbers, refusals, strict=True)
+            }
+        except (KeyError, TypeError, ValueError, StopIteration) as error:  # StopIteration: fewer parts than answers
+            raise WorkerLost from error
+
+    async def ended(self) -> None:
+        """Wait for the process to end, then raise `WorkerLost`."""
         await self._process.wait()
+        raise WorkerLost
 
     async def end(self) -> None:
         """End the process: it leaves by itself when its input ends, and is killed where it does not."""
@@ -98,19 +109,20 @@ class Worker:
             self._process.kill()
         await self._process.wait()
 
-    async def _exchange(self, message: Message | None, timeout_seconds: float) -> Message:
-        """Send a message, or none, and receive the next one."""
-        writer, reader = self._process.stdin, self._process.stdout
-        if writer is None or reader is None:
+    async def _send(self, message: Message) -> None:
+        if self._process.stdin is None:
             raise WorkerLost
         try:
-            async with asyncio.timeout(timeout_seconds):
-                if message is not None:
-                    writer.writelines(encode(message))
-                    await writer.drain()
-                return await receive_message(reader)
-        except TimeoutError:
-            raise WorkerHung from None
+            self._process.stdin.writelines(encode(message))
+            await self._process.stdin.drain()
+        except OSError as error:
+            raise WorkerLost from error
+
+    async def _receive(self) -> Message:
+        if self._process.stdout is None:
+            raise WorkerLost
+        try:
+            return await receive_message(self._process.stdout)
         except (OSError, EOFError, ValueError) as error:  # EOFError: asyncio.IncompleteReadError
             raise WorkerLost from error
 

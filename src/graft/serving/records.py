@@ -20,10 +20,11 @@ class Limits:
     images: Annotated[int, Interval(ge=1, le=256)] = 32  # in one request
     parts: Count = 64
     header_bytes: Count = 16 << 10
-    queue_images: Count = 64
+    queue_images: Count | None = None  # None: what four full batches of all threads need, and at least 64
     connections: Count = 512
     request_seconds: Seconds = 30.0
     worker_seconds: Seconds = 20.0  # for one group of images; then the worker counts as hung
+    look_seconds: Seconds = 1.0  # between two looks at the classifier's file
     load_seconds: Seconds = 600.0  # a network that was never compiled on this machine takes minutes
     slow_seconds: Seconds = 10.0  # for a header, for each 16 KiB of a body, and for reading the answer
     keep_alive_seconds: Seconds = 5.0
@@ -40,6 +41,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: Annotated[int, Interval(ge=0, le=65_535)] = 8000
     threads: Annotated[int, Interval(ge=1, le=4096)] | None = None
+    reload: bool = False  # load the classifier again when its file is replaced
     limits: Limits = Limits()
     quiet: bool = False
     debug: bool = False

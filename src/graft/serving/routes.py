@@ -60,10 +60,8 @@ def _predict(service: Service) -> Handler:
             raise Refusal("The address may only have the parameter 'top'.", hint="Send images in the body.")
         with service.memory.share() as take:
             body = service.body(request, take)
-            about = service.about()
-            classes = about["classes"]
-            top = checked_top(request.query_params.get("top"), len(classes))
-            most = about["image_limits"]["max_bytes"]
+            top = checked_top(request.query_params.get("top"))
+            most = service.about()["image_limits"]["max_bytes"]
             if body.content_type == FORM:
                 limits = service.limits
                 contents = await body.images(FIELD, most_bytes=most, most_images=limits.images, most_parts=limits.parts)
@@ -73,6 +71,7 @@ def _predict(service: Service) -> Handler:
                 raise Refusal(
                     f"The body must be of type {FORM}, image/… or {OCTETS}.", status=415, code="type_not_allowed"
                 )
+            classes = service.about()["classes"]
             answers = await service.answers(request, [Image("file", content) for content in contents])
         if len(answers) > 1:
             return json_response([prediction(answer, classes, top) for answer in answers])
@@ -91,8 +90,9 @@ def _infer(service: Service) -> Handler:
             body = service.body(request, take, most)
             if body.content_type != JSON:
                 raise Refusal(f"The body must be of type {JSON}.", status=415, code="type_not_allowed")
-            about = service.about()
-            asked = inference.understand(await body.json(most), about, service.limits)
+            value = await body.json(most)
+            about = service.about()  # when the body has come: the classifier may have been replaced meanwhile
+            asked = inference.understand(value, about, service.limits)
             answers = await service.answers(request, asked.images)
         return json_response(inference.answer(asked, answers, service.settings.name, about["classes"]))
 
@@ -110,6 +110,7 @@ def _about(service: Service) -> Handler:
         }
         told = dict(service.about())
         image_limits = told.pop("image_limits")
+        told.pop("full_batch_images")
         return json_response({"name": service.settings.name, **told, "limits": {**own, **image_limits}})
 
     return about

@@ -14,6 +14,7 @@ from graft.serving.errors import ClientLeft, Refusal, not_ready
 from graft.serving.metrics import Metrics
 from graft.serving.process import COMMAND
 from graft.serving.records import Settings
+from graft.serving.succession import Succession
 from graft.serving.supervisor import Supervisor
 from graft.serving.waiting import Answer, Image
 
@@ -28,22 +29,29 @@ class Service:
         self.limits = settings.limits
         self.metrics = Metrics()
         self.memory = Memory(settings.limits.memory_bytes, self.metrics)
-        self.supervisor = Supervisor(settings, self.metrics, command)
         self.draining = False
         self.problem: GraftError | None = None
+        self._succession = Succession(settings, self.metrics, command)
         self._running: asyncio.Task[None] | None = None
+        self.metrics.ready.set_function(lambda: self.ready)
+        self.metrics.waiting.set_function(lambda: len(self.classifier.queue))
+
+    @property
+    def classifier(self) -> Supervisor:
+        """What answers now. It may be another one after each `await`."""
+        return self._succession.current
 
     @property
     def ready(self) -> bool:
         """Whether a request would be answered now."""
-        return self.supervisor.ready and not self.draining
+        return self.classifier.ready and not self.draining
 
     def start(self, on_ready: Callable[[], None], on_problem: Callable[[], None]) -> None:
         """Load the classifier and answer from then on; called in the event loop."""
 
         async def run() -> None:
             try:
-                await self.supervisor.run(on_ready)
+                await self._succession.run(on_ready)
             except GraftError as error:
                 self.problem = error
             except Exception as error:
@@ -62,7 +70,7 @@ class Service:
 
     def about(self) -> Mapping[str, Any]:
         """What is served; raises `Refusal` (503)."""
-        return self.supervisor.check_open()
+        return self.classifier.check_open()
 
     def check_ready(self) -> None:
         """Raise `Refusal` (503) while the service is not ready."""
@@ -77,13 +85,16 @@ class Service:
         body = Body(request, most_bytes or self.limits.body_bytes, take)
         body.check_head()
         self.about()
-        self.supervisor.queue.check_room()
+        self.classifier.queue.check_room()
         return body
 
     async def answers(self, request: Request, images: Sequence[Image]) -> list[Answer]:
-        """The answers for `images`, in order. Raises `Refusal`, and `ClientLeft` where the client does."""
+        """The answers for `images`, in order, by the classifier that `about` told of just now.
+
+        Raises `Refusal`, and `ClientLeft` where the client does.
+        """
         self.about()
-        futures = self.supervisor.queue.put(images)
+        futures = self.classifier.queue.put(images)
         leaving = asyncio.ensure_future(_gone(request))
         settled = asyncio.ensure_future(asyncio.wait(futures))
         try:

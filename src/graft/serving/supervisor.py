@@ -1,20 +1,23 @@
-"""Keeps one worker running and feeds it: groups of what waits, without delay while it is free."""
+"""Keeps one worker running and feeds it: it always has as many images as keep it busy."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from graft.core.errors import GraftError
 from graft.serving.errors import not_ready
 from graft.serving.metrics import Metrics
-from graft.serving.process import COMMAND, Worker, WorkerLost, lost
+from graft.serving.process import COMMAND, Worker, WorkerHung, WorkerLost, lost
 from graft.serving.records import Settings
-from graft.serving.waiting import ImageRefusal, Queue, Waiter, settle
+from graft.serving.waiting import ImageRefusal, Queue
 
-GROUP_IMAGES = 32
+# In full batches of all threads: one that is computed and one that is decoded are with the worker.
+OUT_BATCHES, QUEUE_BATCHES = 2, 8
+LEAST_QUEUE_IMAGES = 64
 BACK_OFF_SECONDS = (0.0, 0.1, 0.5, 2.0, 5.0)  # before the first, second … start in a row; the last one from then on
 QUICK_STARTS = 3  # so many failures in a row are bridged by letting requests wait
+LOOKS = 10  # for a worker that hangs, in the time that it may take
 
 
 class Supervisor:
@@ -23,11 +26,12 @@ class Supervisor:
     def __init__(self, settings: Settings, metrics: Metrics, command: Sequence[str] = COMMAND) -> None:
         self.about: Mapping[str, Any] | None = None
         self.ready = False
-        self.queue = Queue(settings.limits.queue_images, metrics)
+        self.queue = Queue()
         self._settings = settings
         self._metrics = metrics
         self._command = command
-        self._failures = 0  # starts in a row after which no group was answered
+        self._failures = 0  # starts in a row after which no image was answered
+        self._moved = 0.0  # when the worker last gave an answer, or was given something while it had nothing
 
     def check_open(self) -> Mapping[str, Any]:
         """What is served; raises `Refusal` (503) where requests had better not wait for it."""
@@ -56,56 +60,69 @@ class Supervisor:
 
     async def _one_life(self, on_ready: Callable[[], None]) -> None:
         worker = await Worker.start(self._settings, self._command)
-        ending = asyncio.ensure_future(worker.wait())  # once: asyncio keeps each waiter until the process ends
         try:
-            self.about = await worker.load(self._settings)
+            self._adopt(await worker.load(self._settings))
             self._failures = min(self._failures, QUICK_STARTS - 1)  # it loads: requests may try it
-            self._set_ready(True)
+            self.ready = True
             on_ready()
-            while True:
-                await self._answer(worker, await self._next_group(ending))
-                self._failures = 0
-        except asyncio.CancelledError:
-            self._set_ready(False)
-            await worker.end()
+            await _until_one_fails(self._feed(worker), self._settle(worker), self._watch(), worker.ended())
+        except (WorkerLost, asyncio.CancelledError) as error:
+            self.ready = False  # before anybody is told, so that who asks then finds it so
+            if isinstance(error, WorkerLost):
+                self.queue.fail_out(lost(error))
+            else:
+                self.queue.fail(not_ready("the service is ending"))
+                await worker.end()
             raise
         finally:
-            ending.cancel()
-            self._set_ready(False)
+            self.ready = False
             await worker.kill()
 
-    async def _next_group(self, ending: asyncio.Future[None]) -> list[Waiter]:
-        """What waits, as soon as something does; raises `WorkerLost` where the process is `ending` meanwhile."""
-        taking = asyncio.ensure_future(self.queue.take(GROUP_IMAGES))
-        try:
-            await asyncio.wait((taking, ending), return_when=asyncio.FIRST_COMPLETED)
-            if ending.done() and not taking.done():
-                raise WorkerLost
-            return await taking
-        finally:
-            taking.cancel()
+    def _adopt(self, about: Mapping[str, Any]) -> None:
+        """Serve what was loaded; what waits for another classifier, whose file was replaced, is not answered by it."""
+        if self.about is not None and self.about["bundle_sha256"] != about["bundle_sha256"]:
+            self.queue.fail(not_ready("its file was replaced"))
+        self.queue.most_out = OUT_BATCHES * about["full_batch_images"]
+        default = max(LEAST_QUEUE_IMAGES, QUEUE_BATCHES * about["full_batch_images"])
+        self.queue.most_images = self._settings.limits.queue_images or default
+        self.about = about
 
-    async def _answer(self, worker: Worker, group: Sequence[Waiter]) -> None:
-        began = time.monotonic()
-        waiters = iter(group)
-        try:
-            images = [image for image, _ in group]
-            async for answers in worker.ask(images, self._settings.limits.worker_seconds):
-                for answer in answers:
-                    settle(next(waiters)[1], answer)
+    async def _feed(self, worker: Worker) -> None:
+        while True:
+            images, left = await self.queue.take()
+            if self.queue.n_out == len(images):
+                self._moved = time.monotonic()
+            await worker.send(images, left)
+
+    async def _settle(self, worker: Worker) -> None:
+        while True:
+            answers = await worker.receive()
+            self._moved = time.monotonic()
+            self._failures = 0
+            self._metrics.groups.observe(len(answers))
+            for number, answer in answers.items():
+                if self.queue.settle(number, answer):
                     self._metrics.images.labels("refused" if isinstance(answer, ImageRefusal) else "answered").inc()
-        except (WorkerLost, asyncio.CancelledError) as error:
-            self._set_ready(False)  # before anybody is told, so that who asks then finds it so
-            why = lost(error) if isinstance(error, WorkerLost) else not_ready("the service is ending")
-            for _, future in waiters:
-                settle(future, why)
-            raise
-        self._metrics.groups.observe(len(group))
-        self._metrics.group_seconds.observe(time.monotonic() - began)
 
-    def _set_ready(self, ready: bool) -> None:
-        self.ready = ready
-        self._metrics.ready.set(ready)
+    async def _watch(self) -> None:
+        """Raise `WorkerHung` where the worker has something to do, and nothing comes of it."""
+        most = self._settings.limits.worker_seconds
+        while True:
+            await asyncio.sleep(most / LOOKS)
+            if self.queue.n_out and time.monotonic() - self._moved >= most:
+                raise WorkerHung
+
+
+async def _until_one_fails(*endless: Coroutine[Any, Any, None]) -> None:
+    """Run all until one of them raises, and raise that; the others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in endless]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    raise next(each for each in ended if isinstance(each, Exception))
 
 
 def _never_loaded() -> GraftError:

@@ -3,13 +3,16 @@
 Messages come on standard input and go out on standard output; see `graft.serving.frames`.
 """
 
+import itertools
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Condition, Lock, Thread
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,16 +24,83 @@ from graft.data.images import check_and_load
 from graft.serving.frames import Message, encode, read_message
 
 FILE, PIXELS = "file", "pixels"  # what a part is: an image file's content, or decoded pixels
-AT_ONCE = 2  # images below full batches: the engine works on one while the other is brought
 Refused = dict[str, str]
-Answers = list[np.ndarray | Refused]
+Decode = Callable[[Bundle, str, bytes], "np.ndarray | Refused"]
 
 
-def work(incoming: BinaryIO, outgoing: BinaryIO, answer: Callable[..., Iterator[Answers]] | None = None) -> None:
-    """Load the classifier that the first message names, then answer group by group, for good."""
-    messages: SimpleQueue[Message] = SimpleQueue()
-    Thread(target=_read, args=(incoming, messages), daemon=True).start()
-    job = messages.get().header
+@dataclass(frozen=True)
+class Given:
+    """One image as it came."""
+
+    number: int
+    kind: str
+    data: bytes = field(repr=False)
+
+
+class Inbox:
+    """Images that no thread has taken yet, oldest first."""
+
+    def __init__(self) -> None:
+        self._given: dict[int, Given] = {}
+        self._n_taken = 0  # by threads that have not come back
+        self._changed = Condition()
+
+    def put(self, message: Message) -> None:
+        """Add a message's images, and forget those that it says nobody waits for."""
+        header = message.header
+        with self._changed:
+            for number in header["left"]:
+                self._given.pop(number, None)
+            for number, kind, data in zip(header["numbers"], header["kinds"], message.parts, strict=True):
+                self._given[number] = Given(number, kind, data)
+                self._changed.notify()
+
+    @contextmanager
+    def taken(self) -> Iterator[tuple[list[Given], bool]]:
+        """Images for a thread, as soon as there are some, and whether this thread is the only busy one.
+
+        A batch where there is one, otherwise a single image.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._given)
+            count = BATCH if len(self._given) >= BATCH else SINGLE
+            found = [self._given.pop(number) for number in list(itertools.islice(self._given, count))]
+            alone = not self._n_taken and not self._given
+            self._n_taken += 1
+        try:
+            yield found, alone
+        finally:
+            with self._changed:
+                self._n_taken -= 1
+
+
+def decoded(bundle: Bundle, kind: str, data: bytes) -> np.ndarray | Refused:
+    """One image as `(side, side, 3)` uint8 RGB, or why it was refused."""
+    side = bundle.manifest.side_pixels
+    if kind == PIXELS:
+        return np.frombuffer(data, np.uint8).reshape(side, side, 3)
+    geometry = bundle.manifest.preprocessing.geometry
+    try:
+        facts, pixels = check_and_load(data, side_pixels=side, geometry=geometry, rules=bundle.rules)
+        if "trailing_bytes" in facts.flags:
+            raise ImageRefused(
+                "The file must end where its image does, got more bytes after it.", code="trailing_bytes"
+            )
+    except (ImageRefused, ResourceProblem) as error:
+        return {"code": error.code, "message": _told(error)}
+    return pixels
+
+
+def work(incoming: BinaryIO, outgoing: BinaryIO, decode: Decode = decoded) -> None:
+    """Load the classifier that the first message names, then answer images as they come, for good.
+
+    Each thread decodes images and lets the network work on them, with nobody to wait for; one that finds itself alone
+    is helped by all in the network.
+    """
+    inbox, jobs = Inbox(), SimpleQueue[Message]()
+    threading.excepthook = _end_at_once
+    Thread(target=_read_on, args=(incoming, jobs.put, inbox.put), daemon=True).start()
+    job = jobs.get().header
     try:
         bundle = Bundle.load(Path(job["bundle"]), threads=job["threads"])
         _warm_up(bundle)
@@ -39,28 +109,31 @@ def work(incoming: BinaryIO, outgoing: BinaryIO, answer: Callable[..., Iterator[
         _send(outgoing, Message({"fatal": fatal}))
         return
     _send(outgoing, Message({"about": about(bundle)}))
-    with ThreadPoolExecutor(bundle.threads) as pool:
+    sending = Lock()
+
+    def answer_on() -> None:
         while True:
-            group = messages.get()
-            for answers in (answer or answer_group)(bundle, pool, group.header["kinds"], group.parts):
-                _send(outgoing, _answered(answers))
+            with inbox.taken() as (given, alone):
+                message = _answers(bundle, given, decode, alone=alone)
+            with sending:
+                _send(outgoing, message)
+
+    n_threads = bundle.threads + 1  # a thread that waits for the network leaves its processor to another's decoding
+    threads = [Thread(target=answer_on, daemon=True) for _ in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
-def answer_group(
-    bundle: Bundle, pool: ThreadPoolExecutor, kinds: Sequence[str], parts: Sequence[bytes]
-) -> Iterator[Answers]:
-    """For each image its probabilities `(class,)` float32, or why it was refused, in order, as soon as some are there.
-
-    None is touched by another. All are decoded at once, by threads, while the network works on the first ones.
-    """
-    decoding = [pool.submit(_decoded, bundle, kind, data) for kind, data in zip(kinds, parts, strict=True)]
-    while decoding:
-        count = BATCH * bundle.threads if len(decoding) >= BATCH * bundle.threads else AT_ONCE
-        decoded = [each.result() for each in decoding[:count]]
-        decoding = decoding[count:]
-        good = [each for each in decoded if isinstance(each, np.ndarray)]
-        chances = iter(bundle.predict_pixels(np.stack(good)) if good else ())
-        yield [next(chances) if isinstance(each, np.ndarray) else each for each in decoded]
+def _answers(bundle: Bundle, given: Sequence[Given], decode: Decode, *, alone: bool) -> Message:
+    """Probabilities `(class,)` float32 of each image, or why it was refused. None is touched by another."""
+    found = [decode(bundle, each.kind, each.data) for each in given]
+    good = [each for each in found if isinstance(each, np.ndarray)]
+    chances = bundle.predict_pixels(np.stack(good), apart=not alone) if good else ()
+    refused = [each if isinstance(each, dict) else None for each in found]
+    numbers = [each.number for each in given]
+    return Message({"numbers": numbers, "refused": refused}, [row.tobytes() for row in chances])
 
 
 def about(bundle: Bundle) -> dict[str, Any]:
@@ -81,6 +154,7 @@ def about(bundle: Bundle) -> dict[str, Any]:
         "bundle_sha256": bundle.sha256(),
         "trained_with": f"graft {provenance.graft_version}",
         "served_with": f"graft {__version__}",
+        "full_batch_images": BATCH * bundle.threads,
         "image_limits": {
             "max_bytes": bundle.rules.max_bytes,
             "max_pixels": bundle.rules.max_pixels,
@@ -91,26 +165,9 @@ def about(bundle: Bundle) -> dict[str, Any]:
 
 def _warm_up(bundle: Bundle) -> None:
     """Let every batch shape answer once, so that no client waits for what only the first answer needs."""
-    bundle.warm_up()
     side = bundle.manifest.side_pixels
-    for count in (SINGLE, BATCH * bundle.threads):
-        bundle.predict_pixels(np.zeros((count, side, side, 3), np.uint8))
-
-
-def _decoded(bundle: Bundle, kind: str, data: bytes) -> np.ndarray | Refused:
-    side = bundle.manifest.side_pixels
-    if kind == PIXELS:
-        return np.frombuffer(data, np.uint8).reshape(side, side, 3)
-    geometry = bundle.manifest.preprocessing.geometry
-    try:
-        facts, pixels = check_and_load(data, side_pixels=side, geometry=geometry, rules=bundle.rules)
-        if "trailing_bytes" in facts.flags:
-            raise ImageRefused(
-                "The file must end where its image does, got more bytes after it.", code="trailing_bytes"
-            )
-    except (ImageRefused, ResourceProblem) as error:
-        return {"code": error.code, "message": _told(error)}
-    return pixels
+    for count, apart in ((SINGLE, False), (SINGLE, True), (BATCH, True)):
+        bundle.predict_pixels(np.zeros((count, side, side, 3), np.uint8), apart=apart)
 
 
 def _told(error: GraftError) -> str:
@@ -118,16 +175,22 @@ def _told(error: GraftError) -> str:
     return f"The image was refused: {CODES['corrupt']}." if error.code == "corrupt" else error.message
 
 
-def _answered(answers: Answers) -> Message:
-    good = [np.asarray(each, np.float32).tobytes() for each in answers if not isinstance(each, dict)]
-    return Message({"refused": [each if isinstance(each, dict) else None for each in answers]}, good)
+def _end_at_once(defect: threading.ExceptHookArgs) -> None:
+    """No thread goes on without the others."""
+    threading.__excepthook__(defect)
+    os._exit(1)
 
 
-def _read(incoming: BinaryIO, messages: "SimpleQueue[Message]") -> None:
-    """Collect messages; when the front is gone, so is this process, whatever it is doing."""
-    while (message := read_message(incoming)) is not None:
-        messages.put(message)
-    os._exit(0)
+def _read_on(incoming: BinaryIO, *takers: Callable[[Message], None]) -> None:
+    """Give the first message to the first taker and so on, the last one gets all that follow.
+
+    When the front is gone, so is this process, whatever it is doing.
+    """
+    for taker in itertools.chain(takers[:-1], itertools.repeat(takers[-1])):
+        message = read_message(incoming)
+        if message is None:
+            os._exit(0)
+        taker(message)
 
 
 def _send(outgoing: BinaryIO, message: Message) -> None:
