@@ -12,7 +12,7 @@ from tests.serving.running import Running, post_form, post_image, post_json, req
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "CONNECT", "get", "", "A" * 300)
 PATHS = (
-    *("/", "/predict", "/about", "/metrics", "/docs", "/openapi.json", "/page.js", "/v2", "/v2/health/ready"),
+    *("/", "/predict", "/about", "/metrics", "/docs", "/openapi.json", "/page/start.js", "/v2", "/v2/health/ready"),
     *(
         "/v2/models/classifier",
         "/v2/models/classifier/infer",

@@ -79,7 +79,7 @@ METRICS = _documented("Figures for Prometheus, as text", {"type": "string"})
 
 
 def page(schema: Mapping[str, Any]) -> str:
-    """The routes as a page that loads nothing from elsewhere."""
+    """The routes as a page that loads nothing from elsewhere; its links also hold below a path of a proxy."""
     rows = "\n".join(
         f"<dt><code>{method.upper()} {escape(path)}</code></dt><dd>{escape(documented['summary'])}<ul>"
         + "".join(
@@ -94,6 +94,6 @@ def page(schema: Mapping[str, Any]) -> str:
     title = escape(schema["info"]["title"])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><link rel="stylesheet" href="/page.css"></head>
-<body><main><h1>{title}</h1><p><a href="/">Try it</a>. For programs: <a href="/openapi.json">/openapi.json</a>.</p>
+<title>{title}</title><link rel="stylesheet" href="page.css"></head>
+<body><main><h1>{title}</h1><p><a href="./">Try it</a>. For programs: <a href="openapi.json">openapi.json</a>.</p>
 <dl>{rows}</dl></main></body></html>"""

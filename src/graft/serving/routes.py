@@ -16,10 +16,14 @@ from graft.serving.service import Service
 from graft.serving.waiting import Image, ImageRefusal
 
 FIELD = "image"
-ASSETS = {
+MODULES = (
+    *("answer", "camera", "classifier", "elements", "failures", "history"),
+    *("queue", "service", "start", "verdict", "words"),
+)
+ASSETS = {  # nothing else is read from the disk
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
+    **{f"/page/{name}.js": (f"page/{name}.js", "text/javascript") for name in MODULES},
 }
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
