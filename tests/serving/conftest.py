@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.bundle.making import GREEN, RED, install_tiny, solid_png, write_tiny
+from graft.data.images import encode_png
+from tests.bundle.making import GREEN, RED, install_tiny, solid, solid_png, write_tiny
 
 LIBRARIES = ("fastapi", "h11", "httpx", "prometheus_client", "python_multipart", "uvicorn")
 MISSING = [name for name in LIBRARIES if find_spec(name) is None]
@@ -53,3 +55,47 @@ def real_service(real_bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A service with the engine that users have."""
     with running(real_bundle, tmp_path_factory.mktemp("service"), worker=REAL, threads=2) as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real one, where there is one."""
+    from tests.serving.browsing import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(browser: Any, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a service of the tiny network answers, whose limits are those that users have."""
+    with running(tiny_bundle, tmp_path_factory.mktemp("service")) as process:
+        yield f"{process.url}/"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two photos of common size."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name, colour in (("green.png", GREEN), ("red.png", RED)):
+        (folder / name).write_bytes(encode_png(solid(colour, 600, 800)))
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def window(browser: Any) -> Any:
+    """One window for the tests that need nothing special: opening one takes longer than most of them."""
+    from tests.serving.browsing import new_window
+
+    return new_window(browser)
+
+
+@pytest.fixture
+def view(window: Any, address: str) -> Iterator[Any]:
+    """The page, freshly opened."""
+    from tests.serving.browsing import watched
+
+    with watched(window, address):
+        window.goto(address)
+        yield window
+    window.unroute_all()

@@ -75,7 +75,7 @@ def test_about(client):
     assert about["licences"] == [{"what": "tiny", "terms": "Apache-2.0"}]
 
 
-@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/page.css", "/page/start.js", "/docs"])
 def test_the_page_may_load_only_its_own(client, path):
     answer = client.get(path)
     policy = answer.headers["content-security-policy"]

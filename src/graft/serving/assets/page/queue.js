@@ -64,10 +64,14 @@ async function work() {
 /** @param {Photo} photo @param {AbortSignal} signal */
 async function answerOne(photo, signal) {
   const patience = setTimeout(() => showPatience(photo), PATIENCE_MS);
+  const busy = (/** @type {number} */ left, /** @type {number} */ seconds) => {
+    clearTimeout(patience); // or its words would come after these
+    showBusy(photo, left, seconds);
+  };
   try {
     const classifier = await known();
     await check(photo.file, classifier.limit);
-    photo.answer = judged(await send(photo.file, signal, showBusy), classifier);
+    photo.answer = judged(await send(photo.file, signal, busy), classifier);
     state.answered += 1;
     remember(photo, lookBack);
     if (state.asked === 1) present(photo);
@@ -129,8 +133,11 @@ function showPatience(photo) {
   if (state.asked === 1) announce(`Looking at ${clean(photo.name)}.`);
 }
 
-/** @param {number} left @param {number} seconds */
-function showBusy(left, seconds) {
-  if (left === seconds) announce(`The service is busy. Trying again in ${counted(seconds, "second")}.`);
+/** @param {Photo} photo @param {number} left @param {number} seconds */
+function showBusy(photo, left, seconds) {
+  if (left === seconds) {
+    showPatience(photo);
+    announce(`The service is busy. Trying again in ${counted(seconds, "second")}.`);
+  }
   at("progress-text").replaceChildren(`The service is busy. Trying again in ${left}\u00a0s …`);
 }
