@@ -45,6 +45,20 @@ def test_it_works_where_nothing_is_known_of_the_classifier(browser: Any, address
         expect(view.locator("#verdict")).to_have_text("santa")
 
 
+def test_a_service_that_was_not_ready_is_asked_again_what_it_knows(browser: Any, address: str) -> None:
+    replies = [{"status": 503}, {"status": 503}, {"json": {"classes": ["santa", "not_santa"], "threshold": 0.95}}]
+
+    def tell_late(page: Any) -> None:
+        page.route("**/about", lambda route: route.fulfill(**replies.pop(0)))
+
+    with opened(browser, address, before=tell_late) as view:
+        expect(view.locator("#about")).to_contain_text("could not be read")
+        answer_with(view, *SURE)
+        view.set_input_files("#files", some_files("a.jpg"))
+        expect(view.locator("#verdict")).to_have_text("Not sure: maybe santa or not_santa")
+        expect(view.locator("#about")).to_have_text("This classifier tells “santa” and “not_santa” apart.")
+
+
 def test_it_bears_with_an_odd_description(browser: Any, address: str) -> None:
     abouts: list[Any] = [[], {}, 7, {"classes": 3, "accuracy": "good", "limits": 4}, {"accuracy": {}}]
     before = abouts.copy()

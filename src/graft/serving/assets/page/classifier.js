@@ -12,7 +12,7 @@ import { clean, counted, percent } from "./words.js";
 
 const MAX_NAMED_CLASSES = 8; // classes named in the opening; more are folded up
 
-/** @type {Promise<Known> | undefined} read once; every photo waits for the same reply */
+/** @type {Promise<Known> | undefined} read once; photos wait for the same reply */
 let reading;
 
 /** @returns {Promise<Known>} what the service says of itself, told in the opening; every part may be missing */
@@ -23,6 +23,7 @@ async function introduce() {
   const about = await readAbout();
   const classes = Array.isArray(about?.classes) ? about.classes.map(String) : [];
   if (about === null) {
+    reading = undefined; // a service that was not ready may be so for the next photo
     at("about").textContent = "What this classifier knows could not be read. Photos can be sent all the same.";
   } else describe(about, classes);
   return { classes, limit: limitOf(about), threshold: isShare(about?.threshold) ? about.threshold : null };

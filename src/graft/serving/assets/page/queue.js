@@ -69,9 +69,9 @@ async function answerOne(photo, signal) {
     showBusy(photo, left, seconds);
   };
   try {
-    const classifier = await known();
-    await check(photo.file, classifier.limit);
-    photo.answer = judged(await send(photo.file, signal, busy), classifier);
+    await check(photo.file, (await known()).limit);
+    const guesses = await send(photo.file, signal, busy);
+    photo.answer = judged(guesses, await known());
     state.answered += 1;
     remember(photo, lookBack);
     if (state.asked === 1) present(photo);
