@@ -20,7 +20,7 @@ READY = request("GET", "/v2/health/ready")
 
 @pytest.fixture(scope="module")
 def service(tiny_bundle, tmp_path_factory):
-    with running(tiny_bundle, tmp_path_factory.mktemp("service"), limits={"worker_seconds": 1.0}) as process:
+    with running(tiny_bundle, tmp_path_factory.mktemp("service"), limits={"worker_seconds": 2.0}) as process:
         yield process
 
 
