@@ -4,6 +4,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,20 @@ from graft.data.images import encode_png, load_pixels
 from graft.data.records import ImageRules
 from graft.training.linear import as_sigmoid, as_softmax
 from graft.training.records import Classifier
-from tests.bundle.making import BLUE, COLOURS, GREEN, RED, SIDE, contents, rewrite, solid, solid_png, write_tiny
+from tests.bundle.making import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    RED,
+    SIDE,
+    colour_classifier,
+    contents,
+    install_tiny,
+    rewrite,
+    solid,
+    solid_png,
+    write_tiny,
+)
 
 
 def labels(answers: list[Prediction | Failure]) -> list[str]:
@@ -180,6 +194,15 @@ def test_one_thread_answers_alone_or_a_batch_where_it_is_asked_to(tiny: Path) ->
     assert np.array_equal(bundle.predict_pixels(photos(BATCH - 1), apart=True), together[:-1])
     assert np.array_equal(bundle.predict_pixels(photos(BATCH), apart=True), together)
     assert list(bundle._engines) == [(1, False), (1, True), (BATCH, False)]
+
+
+@pytest.mark.parametrize(("threshold", "sure"), [(None, None), (0.0, True), (1.0, False)])
+def test_answers_are_sure_from_the_threshold_on(tmp_path: Path, monkeypatch, threshold, sure) -> None:
+    install_tiny(monkeypatch.setattr)
+    path = write_tiny(tmp_path / "classifier.graft", replace(colour_classifier(), threshold=threshold))
+    bundle = Bundle.load(path)
+    assert bundle.threshold == threshold
+    assert bundle.predict(solid(RED))[0].sure is sure
 
 
 def test_it_may_be_closed_and_used_again(tiny: Path) -> None:

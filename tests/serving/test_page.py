@@ -188,7 +188,7 @@ def test_an_answer_is_sure_from_the_classifiers_own_threshold(browser: Any, addr
 
 
 def why(percent: str) -> str:
-    return f"Below {percent}\u00a0%, too many answers were wrong on photos kept for checking."
+    return f"Answers below {percent}\u00a0% are too often wrong."
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ class HeadSpec:
     positions: tuple[Side, Side] = (1, 1)
     hidden: Annotated[tuple[HiddenSpec, ...], Len(0, MOST_HIDDEN)] = ()
     temperature: Annotated[float, Gt(0)]
+    threshold: Annotated[float, Interval(ge=0, le=1)] | None = None  # an answer is sure from this probability on
 
 
 @record
@@ -99,6 +100,7 @@ class Prediction:
     label: str
     probability: float
     top: tuple[tuple[str, float], ...]  # (label, probability), likeliest first
+    sure: bool | None = None  # whether the probability reaches the classifier's threshold; None where it has none
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,8 @@ def json_lines(answers: "Iterable[Prediction | Failure]") -> Iterator[str]:
             continue
         likely = [{"label": label, "probability": share} for label, share in answer.top]
         first = {"path": answer.path, "label": answer.label, "probability": answer.probability}
-        yield json_line({**first, "top": likely})
+        sure = {} if answer.sure is None else {"sure": answer.sure}
+        yield json_line({**first, **sure, "top": likely})
 
 
 def csv_lines(answers: "Iterable[Prediction | Failure]", top: int) -> Iterator[str]:
@@ -133,7 +134,8 @@ def _text_row(answer: "Prediction | Failure") -> tuple[str, str, str, str]:
     if isinstance(answer, Failure):
         return path, f"not used: {answer.code}", "", printable(answer.message)
     others = ", ".join(f"{printable(label)} {percent(share)}" for label, share in answer.top[1:])
-    return path, printable(answer.label), percent(answer.probability), f"({others})" if others else ""
+    said = [*(["unsure"] if answer.sure is False else []), *([f"({others})"] if others else [])]
+    return path, printable(answer.label), percent(answer.probability), " ".join(said)
 
 
 def _csv_line(cells: Sequence[str]) -> str:

@@ -144,6 +144,7 @@ def about(bundle: Bundle) -> dict[str, Any]:
         "side_pixels": manifest.side_pixels,
         "backbone": manifest.backbone,
         "precision": bundle.precision,
+        "threshold": bundle.threshold,
         "recipe": provenance.recipe,
         "accuracy": provenance.accuracy,
         "accuracy_interval": list(provenance.accuracy_interval),

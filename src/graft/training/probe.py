@@ -21,6 +21,7 @@ from graft.core.randomness import stream
 from graft.evaluation.calibration import softmax, temperature
 from graft.evaluation.intervals import wilson
 from graft.evaluation.metrics import photo_losses
+from graft.evaluation.rejection import sure_threshold
 from graft.training.linear import as_softmax
 from graft.training.logistic import ClassWeight, Fit, fit_strengths
 from graft.training.records import Choice, Classifier, Depth, Plan, ProbeSummary
@@ -198,7 +199,8 @@ def _tune(task: _Task, run: RidgeScore) -> _Candidate:
         temperatures.append(softness)
         choices.append(_choice(task, run, fit.strength, softmax(logits, softness), truth))
     pick = min(range(len(fits)), key=lambda index: (choices[index].log_loss, fits[index].strength))
-    classifier = _classifier(task, run, whitening, fits[pick], temperatures[pick])
+    chances = softmax(held_out[pick], temperatures[pick])
+    classifier = _classifier(task, run, whitening, fits[pick], temperatures[pick], sure_threshold(chances, truth))
     return _Candidate(run, tuple(choices), choices[pick], classifier, fits[pick].logits(validation))
 
 
@@ -262,7 +264,9 @@ def _ridge_choice(plan: Plan, run: RidgeScore) -> Choice:
     )
 
 
-def _classifier(task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, softness: float) -> Classifier:
+def _classifier(
+    task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, softness: float, threshold: float | None
+) -> Classifier:
     """Fold the whitening into the regression: one kernel on standardised features."""
     classifier = Classifier(
         taps=task.plan.taps[run.first : run.stop],
@@ -271,12 +275,13 @@ def _classifier(task: _Task, run: RidgeScore, whitening: Whitening, fit: Fit, so
         kernel=np.ascontiguousarray(whitening.map @ fit.kernel, np.float32),
         bias=fit.bias,
         temperature=softness,
+        threshold=threshold,
     )
     return as_softmax(classifier) if task.plan.binary_units == 2 else classifier
 
 
 def _refit(task: _Task, candidate: _Candidate) -> Classifier:
-    """The chosen head once more, on training and validation photos together; the temperature stays."""
+    """The chosen head once more, on training and validation photos together; temperature and threshold stay."""
     run, strength = candidate.run, candidate.chosen.strength
     if strength is None:
         raise BadInput("a head must have a strength before it is fitted again, got none")
@@ -284,7 +289,8 @@ def _refit(task: _Task, candidate: _Candidate) -> Classifier:
     whitening = fit_whitening(task.table, run.first, run.stop, rows, shrinkage=run.shrinkage)
     features = whiten(whitening, task.table, run.first, run.stop, rows)
     fit = next(fit_strengths(features, task.labels[rows], [strength], class_weight=task.class_weight))
-    return _classifier(task, run, whitening, fit, candidate.classifier.temperature)
+    chosen = candidate.classifier
+    return _classifier(task, run, whitening, fit, chosen.temperature, chosen.threshold)
 
 
 def _refits(task: _Task) -> bool:

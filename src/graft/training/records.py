@@ -114,7 +114,8 @@ class Classifier:
     `probabilities = softmax((hidden((features - mean) * scale) @ kernel + bias) / temperature)`, features being the
     chosen taps concatenated from the lowest up, or with another `pooling` the maxima or all values of one layer. Mean
     and scale are `(width,)`, kernel `(width, unit)`, bias `(unit,)`, float32; one unit for each class, or a single
-    sigmoid unit for two classes. `scale` is 0 for near-constant features.
+    sigmoid unit for two classes. `scale` is 0 for near-constant features. From `threshold` on an answer is sure; None
+    where too few photos were held out to say.
     """
 
     taps: tuple[str, ...]
@@ -125,6 +126,7 @@ class Classifier:
     temperature: float
     pooling: Pooling = "avg"  # "none": all values of the one layer, flattened in the order (height, width, channel)
     hidden: tuple[Hidden, ...] = ()
+    threshold: float | None = None
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -8,6 +8,7 @@ from graft.backbones.weights import WeightsFile
 from graft.core import machine
 from graft.core.tensors import tensors_sha256, write_tensors
 from graft.evaluation.calibration import softmax, temperature
+from graft.evaluation.rejection import sure_threshold
 from graft.features.extraction import extract_views
 from graft.pipeline.planning import Resolved, program_of
 from graft.pipeline.scoring import Candidate, Probed, classify, judged_rows, measure, rows_of
@@ -67,6 +68,7 @@ def answers_of(work: Work, classifier: Classifier, weights: WeightsFile) -> Answ
         logits = np.log(np.maximum(chances, np.finfo(np.float32).tiny))
         classifier = replace(classifier, temperature=temperature(logits, labels[validation]))
         held_out = softmax(logits, classifier.temperature)
+        classifier = replace(classifier, threshold=sure_threshold(held_out, labels[validation]))
     return Answers(
         resolved=resolved,
         classifier=classifier,

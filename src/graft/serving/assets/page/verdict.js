@@ -41,5 +41,5 @@ export function verdictNote({ sure, top: [first], threshold }) {
   if (threshold === null) return `Its best guess has ${share}. Take it as a hint, not as an answer.`;
   const needed = threshold > 0.999 ? percent(1) : percent(threshold);
   const just = share === needed ? "just under " : ""; // they differ in a decimal that is not shown
-  return `Its best guess has ${just}${share}. Below ${needed}, too many answers were wrong on photos kept for checking.`;
+  return `Its best guess has ${just}${share}. Answers below ${needed} are too often wrong.`;
 }
