@@ -87,5 +87,5 @@ def _sureness(manifest: "BundleManifest") -> list[tuple[str, str]]:
     if threshold is None:
         return []
     if threshold == 1:
-        return [("Sure", f"never: at no probability were {percent(SURE_ACCURACY)} of the answers right")]
-    return [("Sure", f"from {percent(threshold)} on: {percent(SURE_ACCURACY)} of such answers were right")]
+        return [("Sure", f"never: at no probability were {SURE_ACCURACY:.0%} of the answers right")]
+    return [("Sure", f"from {threshold:.0%} on: at least {SURE_ACCURACY:.0%} of such answers were right")]

@@ -8,11 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 
 from graft.core.version import __version__
 from graft.serving import documentation
 from graft.serving.errors import ClientLeft, Refusal
-from graft.serving.routes import ASSETS, PAGE_POLICY, make_router
+from graft.serving.routes import PAGE_POLICY, make_router
 from graft.serving.service import Service, timed_out
 
 LOG = logging.getLogger(__name__)
@@ -45,14 +46,15 @@ def make_app(service: Service, on_ready: Callable[[], None], on_problem: Callabl
             405: _wrong_method,
         },
     )
-    app.include_router(make_router(service))
+    router = make_router(service)
+    app.include_router(router)
 
     async def docs(request: Request) -> Response:
         headers = {"content-security-policy": PAGE_POLICY}
         return Response(documentation.page(app.openapi()), headers=headers, media_type="text/html")
 
     app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False)
-    known = {*ASSETS, "/docs", "/openapi.json", *app.openapi()["paths"]}
+    known = {"/docs", "/openapi.json", *(route.path for route in router.routes if isinstance(route, APIRoute))}
     return Guard(app, service, frozenset(known))
 
 

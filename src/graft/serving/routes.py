@@ -33,8 +33,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_router(service: Service) -> APIRouter:
-    """All routes of `service`."""
+    """All routes of `service`. Those of the Open Inference Protocol may name the version, of which there is one."""
     router = APIRouter()
+    one_version = f"/v2/models/{{name}}/versions/{inference.VERSION}"
     for path, handler, documented in (
         ("/about", _about(service), documentation.ABOUT),
         ("/metrics", _metrics(service), documentation.METRICS),
@@ -45,6 +46,13 @@ def make_router(service: Service) -> APIRouter:
         ("/v2/models/{name}/ready", _model_ready(service), documentation.MODEL_READY),
     ):
         router.add_api_route(path, handler, methods=["GET"], **documented)
+    for path, handler, method in (
+        ("/v2/", _server(), "GET"),
+        (one_version, _model(service), "GET"),
+        (f"{one_version}/ready", _model_ready(service), "GET"),
+        (f"{one_version}/infer", _infer(service), "POST"),
+    ):
+        router.add_api_route(path, handler, methods=[method], include_in_schema=False)
     router.add_api_route("/predict", _predict(service), methods=["POST"], **documentation.PREDICT)
     router.add_api_route("/v2/models/{name}/infer", _infer(service), methods=["POST"], **documentation.INFER)
     for path, (asset, media_type) in ASSETS.items():
