@@ -9,17 +9,23 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
-from graft.bundle.bundle import Bundle
-from tests.pipeline.conftest import CLASSES, draw_photo
+from graft.bundle.bundle import BATCH, Bundle
+from graft.core.progress import SilentProgress
+from graft.features.engines import best_precision
+from graft.pipeline.train import train
+from graft.serving.worker import decoded
+from tests.pipeline.conftest import CLASSES, draw_photo, options
 from tests.serving.conftest import LIBRARIES
 from tests.serving.running import Running, post_form, post_image, post_json, request, start
 
 TRAINING = re.compile(r"-packages/(tensorflow|keras|torch|jax|jaxlib|sklearn)/[^ ]*\.so")
 WITHIN = 1e-5  # of a probability, in float32
+WITHIN_BFLOAT16 = 2e-2
 
 
 def photo(number: int) -> bytes:
@@ -70,6 +76,22 @@ def test_an_image_is_answered_alike_beside_bad_ones(real_service, alone):
         "not_an_image",
         "trailing_bytes",
     ] * 2
+
+
+@pytest.mark.skipif(best_precision() != "bfloat16", reason="this processor does not compute in bfloat16")
+def test_in_bfloat16_an_image_is_answered_alike_in_any_company(real_bundle, tmp_path):
+    """By every shape of batch that the service uses."""
+    told = options(real_bundle.parents[1] / "photos", tmp_path / "run", precision="bfloat16", recipe="probe")
+    train(told, progress=SilentProgress())
+    with Bundle.load(tmp_path / "run" / "classifier.graft", threads=2) as bundle:
+        assert bundle.precision == "bfloat16"
+        pixels = np.stack([decoded(bundle, "file", data) for data in PHOTOS])
+        lone = np.concatenate([bundle.predict_pixels(each[None]) for each in pixels])
+        for apart, size in itertools.product((False, True), (1, 2, BATCH, 2 * BATCH)):
+            groups = range(0, len(pixels), size)
+            answers = np.concatenate([bundle.predict_pixels(pixels[at : at + size], apart=apart) for at in groups])
+            assert np.abs(answers - lone).max() <= WITHIN_BFLOAT16
+            assert np.array_equal(answers.argmax(axis=1), lone.argmax(axis=1))
 
 
 def test_sabotage_another_photo_is_no_same_answer(alone):
