@@ -28,7 +28,7 @@ import psutil
 from PIL import Image
 from sides import SHARED, random_weights, table, train
 
-SATURATING_CLIENTS = 20  # fewer than three eighths of the queue's places: nothing is refused
+SATURATING_CLIENTS = 20  # fewer than half of the queue's places: nothing is refused
 LONE_RATE = 5.0  # requests a second, so few that hardly one meets another
 WARM_SECONDS = 1.0  # of each load, not counted
 WRONG = -1  # the status of an answer with another label than the bundle's

@@ -5,7 +5,8 @@ import socket
 import statistics
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -22,6 +23,17 @@ def service(tiny_bundle, tmp_path_factory):
     limits = {"queue_images": QUEUE, "notice_seconds": 0.5}
     with running(tiny_bundle, tmp_path_factory.mktemp("service"), limits=limits) as process:
         yield process
+
+
+@contextmanager
+def busy(service: Running) -> Iterator[None]:
+    """Both threads of the worker are at work on slow images; afterwards those were answered."""
+    with service.connect() as first, service.connect() as second:
+        for client in (first, second):
+            client.sendall(post_image(SLOW))
+            time.sleep(0.05)
+        yield
+        assert [read_reply(client).status for client in (first, second)] == [422, 422]
 
 
 def filled(service: Running) -> list[socket.socket]:
@@ -58,12 +70,7 @@ def test_a_full_queue_refuses_before_the_body_comes(service):
 
 def test_who_leaves_gives_the_place_back(service):
     answered, computed = service.metric("graft_images_total"), service.metric("graft_group_images_sum")
-    with service.connect() as first:
-        first.sendall(post_image(SLOW))
-        time.sleep(0.05)
-        second = service.connect()  # both threads are at work
-        second.sendall(post_image(SLOW))
-        time.sleep(0.05)
+    with busy(service):
         waiting = [service.connect() for _ in range(QUEUE - 2)]
         for client in waiting:
             client.sendall(post_image(RED_PNG))
@@ -72,8 +79,6 @@ def test_who_leaves_gives_the_place_back(service):
             client.close()
         assert eventually(lambda: service.metric("graft_waiting_images") == 2, 0.1)
         assert service.raw(post_image(RED_PNG)).status == 200
-        assert [read_reply(first).status, read_reply(second).status] == [422, 422]
-        second.close()
     assert service.metric("graft_images_total") == answered + 3
     assert service.metric("graft_group_images_sum") == computed + 3, "images of clients who left are not computed"
 
@@ -110,11 +115,8 @@ def test_a_lone_image_waits_for_nobody(service):
 
 def test_what_waits_is_answered_together(service):
     before = service.metric("graft_group_images_count")
-    with ThreadPoolExecutor(2) as pool:
-        slow = [pool.submit(service.raw, post_image(SLOW)) for _ in range(2)]  # both threads are at work
-        time.sleep(0.05)
+    with busy(service):
         assert len(service.raw(post_form(*[RED_PNG] * BATCH)).json) == BATCH
-        assert [each.result().status for each in slow] == [422, 422]
     assert service.metric("graft_group_images_count") == before + 3
 
 

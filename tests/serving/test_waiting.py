@@ -66,7 +66,7 @@ def test_a_queue_that_never_empties_is_kept_short():
 
     async def use() -> None:
         queue = Queue(16, most_out=1)
-        queue.put([IMAGE] * 8)  # more than STANDING_SHARE allows
+        queue.put([IMAGE] * 10)  # more than STANDING_SHARE allows
 
         async def settle_one() -> None:
             images, _ = await queue.take()

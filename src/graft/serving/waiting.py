@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from graft.serving.errors import Refusal
 
 # A queue that empties now and then holds a burst, and may be long. One that never does makes everybody wait, and nobody
-# is answered sooner: where it was not empty for so many times its length, only a part of it is used.
+# is answered sooner: where it was not empty for so many times its length, only half of it is used.
 STANDING_LENGTHS = 3
-STANDING_SHARE = 3 / 8
+STANDING_SHARE = 1 / 2
 
 
 @dataclass(frozen=True)

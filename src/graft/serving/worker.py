@@ -57,14 +57,10 @@ class Inbox:
 
     @contextmanager
     def taken(self) -> Iterator[tuple[list[Given], bool]]:
-        """Images for a thread, as soon as there are some, and whether this thread is the only busy one.
-
-        A batch where there is one, otherwise a single image.
-        """
+        """What a thread takes, a batch at most, as soon as there is something; and whether it is the only busy one."""
         with self._changed:
             self._changed.wait_for(lambda: self._given)
-            count = BATCH if len(self._given) >= BATCH else SINGLE
-            found = [self._given.pop(number) for number in list(itertools.islice(self._given, count))]
+            found = [self._given.pop(number) for number in list(itertools.islice(self._given, BATCH))]
             alone = not self._n_taken and not self._given
             self._n_taken += 1
         try:
