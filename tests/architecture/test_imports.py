@@ -44,7 +44,6 @@ LIBRARIES = {
     "ml_dtypes": Rule(inside=("core", "features")),
     "numpy": Rule(at_load=EVERYWHERE),
     "onnx": Rule(inside=("bundle.export",)),
-    "onnxconverter_common": Rule(inside=("bundle.export",)),
     "onnxruntime": Rule(inside=("bundle.export",), at_load=(DEPLOYED,)),
     "openvino": Rule(inside=("core.telemetry", "features", "bundle")),
     "platformdirs": Rule(inside=("core.machine",), at_load=("core.machine",)),

@@ -77,7 +77,11 @@ def describe(done: "Exported") -> list[str]:
         lines.append(
             f"Accuracy          {percent(parity.exported_accuracy)}; the classifier {percent(parity.accuracy)}"
         )
-    if export.numbers != "int8":  # calibrated for photos, not for the patterns among these
+    if export.form == "int8-weights":
+        lines.append(
+            "Form              Weights are in int8 and the rest in float32: with all in int8 it lost too much."
+        )
+    if export.numbers == "float32":  # smaller numbers are judged on photos, not on the patterns among these
         golden = f"{parity.n_golden}, probabilities differ by at most {parity.golden_difference:.2g}"
         lines.append(f"Golden examples   {golden}")
     return [*lines, *([f"Mind: {done.note}"] if done.note else [])]

@@ -9,6 +9,7 @@ import numpy as np
 from graft.bundle.bundle import Bundle
 from graft.bundle.export.exporting import DESCRIPTION, Photos, export_bundle
 from graft.bundle.export.formats import check_possible
+from graft.bundle.export.parity import LEAST_SHARE
 from graft.bundle.export.records import Export, Format, Numbers
 from graft.core import machine
 from graft.core.errors import BadInput
@@ -16,12 +17,13 @@ from graft.core.progress import Progress
 from graft.core.randomness import stream
 from graft.data.records import Photo, Split
 from graft.data.stream import stream_pixels
+from graft.features.records import Precision
 from graft.pipeline.evaluate import Judged, given_photos, own_photos
 from graft.pipeline.predict import bundle_of
 from graft.pipeline.run import Run
 from graft.pipeline.workspace import scratch_folder, working
 
-MOST_COMPARED: Final = 2000
+MOST_COMPARED: Final = 5000  # at least 2,000 where there are so many: fewer do not show one answer in a thousand
 MOST_CALIBRATED: Final = 200  # each is computed with all of its activations kept
 BATCH_IMAGES: Final = 32
 
@@ -75,10 +77,26 @@ def export(
             progress=progress,
         )
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Exported(folder, made, size, "" if judged else NOT_COMPARED)
+    return Exported(folder, made, size, _note(made, bundle.manifest.precision, own=data is None))
 
 
 NOT_COMPARED: Final = "There were no photos to compare its answers on, only the golden examples: give a run or --data."
+
+
+def _note(made: Export, precision: Precision, *, own: bool) -> str:
+    """What has to be known of an export that passed: that little was compared, or that float32 itself costs accuracy."""
+    parity, measured = made.parity, made.provenance
+    if not parity.n_photos:
+        return NOT_COMPARED
+    same_photos = own and parity.n_photos == measured.n_scored
+    if precision == "float32" or not same_photos or parity.accuracy is None:
+        return ""
+    if parity.accuracy >= LEAST_SHARE["int8"] * measured.accuracy:
+        return ""
+    return (
+        f"The classifier was trained in {precision}, in which it is right on {measured.accuracy:.1%} of these photos; in "
+        f"float32, which exports compute in, it is so on {parity.accuracy:.1%}. Train with --precision float32."
+    )
 
 
 def _photos(source: Path, data: Path | None, bundle: Bundle, split: Split, progress: Progress) -> Judged | None:

@@ -148,17 +148,62 @@ def test_sabotage_other_weights_are_noticed(bundle, tmp_path, monkeypatch):
     """The gate reads the file, not what it was made from."""
     convert = exporting._Work.convert
 
-    def damaged(self, network, calibration):
-        convert(self, network, calibration)
-        constants = network.with_suffix(".bin")
+    def damaged(self, folder, calibration):
+        forms = convert(self, folder, calibration)
+        constants = forms["float32"].with_suffix(".bin")
         values = np.frombuffer(constants.read_bytes(), np.uint8).copy()
         values[len(values) // 2 :: 97] ^= 1 << 6
         constants.write_bytes(values.tobytes())
+        return forms
 
     monkeypatch.setattr(exporting._Work, "convert", damaged)
     with pytest.raises(IntegrityProblem, match="must answer"):
         exported(bundle, tmp_path / "export", tmp_path / "scratch")
     assert not (tmp_path / "export").exists()
+
+
+def test_sabotage_smaller_numbers_hide_no_wrong_conversion(bundle, tmp_path, monkeypatch):
+    """They are judged on photos, which may not show it; their float32 form is on the golden examples."""
+    compare = exporting._Work.answers
+    monkeypatch.setattr(
+        exporting._Work, "answers", lambda self, path, pixels: compare(self, path, pixels[..., ::-1].copy())
+    )
+    with pytest.raises(IntegrityProblem, match="in float32 must answer as the bundle does"):
+        exported(bundle, tmp_path / "export", tmp_path / "scratch", numbers="float16")
+    assert not (tmp_path / "export").exists()
+
+
+def test_int8_falls_back_to_weights_alone(bundle, tmp_path, monkeypatch):
+    """Where all in int8 loses too much, what is left is the next form, and it is said which."""
+    given = bundle.golden_examples()[0]
+    right = bundle.predict_pixels(given)
+    answers = exporting._Work.answers
+
+    def wrong(self, path, pixels):
+        got = answers(self, path.parents[1] / "float32" / path.name, pixels)
+        return got[:, ::-1] if path.parent.name == "int8" else got
+
+    def converted(self, folder, calibration):
+        numbers = self.numbers
+        object.__setattr__(self, "numbers", "float32")
+        forms = convert(self, folder, calibration)
+        object.__setattr__(self, "numbers", numbers)
+        for form in ("int8", "int8-weights"):
+            forms[form] = folder.absolute() / form / forms["float32"].name
+            forms[form].parent.mkdir()
+            forms[form].write_bytes(forms["float32"].read_bytes())
+        return forms
+
+    convert = exporting._Work.convert
+    monkeypatch.setattr(exporting._Work, "answers", wrong)
+    monkeypatch.setattr(exporting._Work, "convert", converted)
+    monkeypatch.setattr(exporting, "check_possible", lambda format, numbers: None)
+    compared = Photos(given, right.argmax(axis=1))
+    done = exported(
+        bundle, tmp_path / "out", tmp_path / "scratch", numbers="int8", compared=compared, calibration=given
+    )
+    assert done.form == "int8-weights" and done.numbers == "int8"
+    assert not (tmp_path / "out" / exporting.FORMS_FOLDER).exists()
 
 
 @pytest.mark.slow

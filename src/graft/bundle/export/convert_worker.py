@@ -24,14 +24,15 @@ from graft.core.telemetry import import_openvino, without_telemetry
 from graft.features.compile_worker import free_batch
 
 INPUT: Final = "pixels"
+Forms = Mapping[str, Path]  # where each form goes
 FLOAT_OPERATIONS: Final = ["FULLY_CONNECTED", "SOFTMAX", "MEAN", "MUL", "SUB"]  # of LiteRT, left alone by int8
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
-    """Write the network that `job` asks for at its `target`."""
+    """Write the network of `job` as each of its `forms`, float32 among them: paths by form."""
     with without_telemetry():
         import keras  # noqa: F401 (first here, so that its backend is imported inside this block)
-    path, target = Path(job["bundle"]), Path(job["target"])
+    path = Path(job["bundle"])
     manifest, file = read_bundle(path)
     with file:
         classifier = bundle_classifier(manifest, file.tensors)
@@ -40,15 +41,23 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     data_format = fastest_format(find(program.backbone)) if in_openvino else "channels_last"
     model = classifier_model(program, weights, classifier, data_format=data_format)
     photos = np.load(job["photos"], mmap_mode="r", allow_pickle=False) if job["photos"] else None
-    WRITERS[job["format"]](model, target, job["numbers"], photos, manifest)
+    forms = {form: Path(target) for form, target in job["forms"].items()}
+    WRITERS[job["format"]](model, forms, photos, manifest)
     return {}
 
 
-def _onnx(model: Any, target: Path, numbers: str, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+def _onnx(model: Any, forms: Forms, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+    exact = forms["float32"]
     _settle(model)
     model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports only what was called
-    model.export(str(target), format="onnx", verbose=False, input_signature=_signature(model))
-    onnx_files.finish(target, numbers, photos, inputs=INPUT, outputs=OUTPUT, classes=manifest.classes)
+    model.export(str(exact), format="onnx", verbose=False, input_signature=_signature(model))
+    onnx_files.finish(exact, inputs=INPUT, outputs=OUTPUT, classes=manifest.classes)
+    if "float16" in forms:
+        onnx_files.write_halved(exact, forms["float16"])
+    if "int8" in forms and photos is not None:
+        onnx_files.write_int8(exact, forms["int8"], photos)
+    if "int8-weights" in forms:
+        onnx_files.write_weights_int8(exact, forms["int8-weights"])
 
 
 def _settle(model: Any) -> None:
@@ -64,52 +73,57 @@ def _settle(model: Any) -> None:
             )
 
 
-def _openvino(model: Any, target: Path, numbers: str, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+def _openvino(model: Any, forms: Forms, photos: np.ndarray | None, manifest: BundleManifest) -> None:
     openvino = import_openvino()
-    plain = target.with_name("converted.xml")
+    plain = forms["float32"].with_name("converted.xml")
     model.export(str(plain), format="openvino", verbose=False)
     graph = openvino.Core().read_model(str(plain))
     free_batch(graph)
     graph.inputs[0].get_tensor().set_names({INPUT})
     graph.outputs[0].get_tensor().set_names({OUTPUT})
     graph.set_rt_info(list(manifest.classes), ["model_info", "labels"])
-    openvino.save_model(graph, str(target), compress_to_fp16=numbers == "float16")
+    for form, path in forms.items():
+        openvino.save_model(graph, str(path), compress_to_fp16=form == "float16")
     for path in (plain, plain.with_suffix(".bin")):
         path.unlink()
 
 
-def _keras(model: Any, target: Path, numbers: str, photos: np.ndarray | None, manifest: BundleManifest) -> None:
-    model.save(str(target))
+def _keras(model: Any, forms: Forms, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+    model.save(str(forms["float32"]))
 
 
-def _h5(model: Any, target: Path, numbers: str, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+def _h5(model: Any, forms: Forms, photos: np.ndarray | None, manifest: BundleManifest) -> None:
     if others := operations(model):
         raise BadInput(
             f"--format h5 must be a network of layers alone, but {manifest.backbone} with this preprocessing has "
             f"operations between them, such as {others[0]}.",
             hint="Use --format keras.",
         )
-    _keras(model, target, numbers, photos, manifest)
+    _keras(model, forms, photos, manifest)
 
 
-def _saved_model(model: Any, target: Path, numbers: str, photos: np.ndarray | None, manifest: BundleManifest) -> None:
-    model.export(str(target), format="tf_saved_model", verbose=False, input_signature=_signature(model))
+def _saved_model(model: Any, forms: Forms, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+    model.export(str(forms["float32"]), format="tf_saved_model", verbose=False, input_signature=_signature(model))
 
 
-def _litert(model: Any, target: Path, numbers: str, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+def _litert(model: Any, forms: Forms, photos: np.ndarray | None, manifest: BundleManifest) -> None:
     import tensorflow
 
-    settings: dict[str, Any] = {}
-    if numbers == "int8" and photos is not None:
-        return _litert_int8(model, target, photos)
-    if numbers == "float16":
-        settings["optimizations"] = [tensorflow.lite.Optimize.DEFAULT]
-        settings["target_spec"] = {"supported_types": [tensorflow.float16]}
-    model.export(str(target), format="litert", verbose=False, input_signature=_signature(model), **settings)
-    return None
+    folder = forms["float32"].with_name("converted")
+    model.export(str(folder), format="tf_saved_model", verbose=False, input_signature=_signature(model))
+    for form, path in forms.items():
+        converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder))
+        if form != "float32":
+            converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+        if form == "float16":
+            converter.target_spec.supported_types = [tensorflow.float16]
+        int8 = form == "int8" and photos is not None
+        content = _litert_int8(converter, photos) if int8 else converter.convert()
+        write_atomic(path, content, writer="export")
+    remove_tree(folder)
 
 
-def _litert_int8(model: Any, target: Path, photos: np.ndarray) -> None:
+def _litert_int8(converter: Any, photos: Any) -> bytes:
     """In int8, ranges taken from `photos`; averages and the head stay in float32: in int8 they cost seven points."""
     import tensorflow
 
@@ -117,17 +131,12 @@ def _litert_int8(model: Any, target: Path, photos: np.ndarray) -> None:
         for photo in photos:
             yield [np.array(photo[np.newaxis])]
 
-    folder = target.with_name("converted")
-    model.export(str(folder), format="tf_saved_model", verbose=False, input_signature=_signature(model))
-    converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder))
-    converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
     converter.representative_dataset = samples
     in_float32 = tensorflow.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATIONS)
     selecting = tensorflow.lite.experimental.QuantizationDebugger(
         converter=converter, debug_dataset=samples, debug_options=in_float32
     )
-    write_atomic(target, selecting.get_nondebug_quantized_model(), writer="export")
-    remove_tree(folder)
+    return bytes(selecting.get_nondebug_quantized_model())
 
 
 def _signature(model: Any) -> list[Any]:
@@ -136,7 +145,7 @@ def _signature(model: Any) -> list[Any]:
     return [keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name=INPUT)]
 
 
-Writer = Callable[[Any, Path, str, np.ndarray | None, BundleManifest], None]
+Writer = Callable[[Any, Forms, np.ndarray | None, BundleManifest], None]
 WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
         "onnx": _onnx,

@@ -73,11 +73,19 @@ def readme(export: Export) -> str:
     seen = "which it had never seen" if made.scored_on == "test" else "which its settings were chosen on"
     named = ", ".join(f"`{name}`" for name in export.classes[:MOST_CLASSES])
     more = f" and {len(export.classes) - MOST_CLASSES} more" if len(export.classes) > MOST_CLASSES else ""
+    parity = export.parity
+    compared = (
+        ""
+        if parity.exported_accuracy is None
+        else (
+            f"\nIn this format it is right on {parity.exported_accuracy:.1%} of the {parity.n_photos:,} photos it was compared on."
+        )
+    )
     terms = "\n".join(f"- {what}: {licence}" for what, licence in export.licences)
     return f"""# An image classifier
 
 It tells {len(export.classes)} classes apart: {named}{more}. It was right on {made.accuracy:.1%} of {made.n_scored:,}
-{made.scored_on} photos, {seen} (95 % interval {low:.1%} to {high:.1%}).
+{made.scored_on} photos, {seen} (95 % interval {low:.1%} to {high:.1%}).{compared}
 
 ```
 pip install -r requirements.txt

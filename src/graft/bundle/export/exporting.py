@@ -11,13 +11,13 @@ import numpy as np
 from graft.backbones.catalogue import find
 from graft.bundle.bundle import Bundle
 from graft.bundle.export.deployable import check_program, write_deployable
-from graft.bundle.export.formats import KINDS, check_network, check_possible
-from graft.bundle.export.parity import Answers, check, compare
-from graft.bundle.export.records import Export, Format, InputSpec, Numbers, Parity
+from graft.bundle.export.formats import FORMS, KINDS, check_network, check_possible
+from graft.bundle.export.parity import Answers, check, compare, problem
+from graft.bundle.export.records import Export, Form, Format, InputSpec, Numbers, Parity
 from graft.core import machine
 from graft.core.child import run_child
 from graft.core.errors import BadInput
-from graft.core.files import assemble_atomic, make_directory, write_atomic
+from graft.core.files import assemble_atomic, make_directory, remove_tree, write_atomic
 from graft.core.folders import whole_folder
 from graft.core.hashing import sha256_file, sha256_json
 from graft.core.npz import NpzRows
@@ -29,6 +29,7 @@ DESCRIPTION: Final = "export.json"
 LABELS: Final = "labels.json"
 GOLDEN: Final = "golden.npz"
 WRITER: Final = "export"
+FORMS_FOLDER: Final = "forms"  # until one of them is chosen
 SECONDS: Final = 1800.0  # the largest network on a slow, busy machine
 ENVIRONMENT: Final[Mapping[str, str]] = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
@@ -68,12 +69,15 @@ def export_bundle(
     work = _Work(bundle, format, numbers, scratch, progress)
     make_directory(folder.parent)
     with whole_folder(folder, writer=WRITER) as unfinished:
-        network = unfinished / kind.file
-        work.convert(network, calibration if numbers == "int8" else None)
         pixels, expected = bundle.golden_examples()
-        parity, golden = work.compare(network, compared, pixels, expected)
-        check(parity, numbers, kind.title)
-        export = _described(bundle, format, numbers, network, parity)
+        forms = work.convert(unfinished / FORMS_FOLDER, calibration if numbers == "int8" else None)
+        if numbers != "float32":
+            work.prove(forms.pop("float32"), pixels, expected)
+        form, parity, golden = work.chosen(forms, compared, pixels, expected)
+        for path in forms[form].parent.iterdir():
+            path.rename(unfinished / path.name)
+        remove_tree(unfinished / FORMS_FOLDER)
+        export = _described(bundle, format, numbers, form, unfinished / kind.file, parity)
         _write_beside(unfinished, export, pixels, golden)
         if format == "folder":
             write_deployable(unfinished, export)
@@ -93,33 +97,45 @@ class _Work:
     scratch: Path
     progress: Progress
 
-    def convert(self, network: Path, calibration: np.ndarray | None) -> None:
-        """Let a second process write the network."""
+    def convert(self, folder: Path, calibration: np.ndarray | None) -> dict[Form, Path]:
+        """Let a second process write the network in every form that is tried: each below `folder`, by itself."""
         kind = KINDS[self.format]
         photos = self._saved("calibration", calibration) if calibration is not None else ""
-        job = {
-            "bundle": str(self.bundle.path),
-            "format": self.format,
-            "numbers": self.numbers,
-            "target": str(network.absolute()),
-            "photos": photos,
-        }
+        forms: dict[Form, Path] = {form: folder.absolute() / form / kind.file for form in FORMS[self.numbers]}
+        for path in forms.values():
+            make_directory(path.parent)
+        paths = {form: str(path) for form, path in forms.items()}
+        job = {"bundle": str(self.bundle.path), "format": self.format, "forms": paths, "photos": photos}
         with self.progress.stage(f"Writing {kind.title}", None, "files"):
             self._run("graft.bundle.export.convert_worker", job, f"Writing {kind.title}", kind.backend)
+        return forms
 
-    def compare(
-        self, network: Path, compared: Photos, golden: np.ndarray, probabilities: np.ndarray
-    ) -> tuple[Parity, np.ndarray]:
-        """The bundle's answers beside those that another process gets from the file; and these, of golden examples."""
+    def prove(self, network: Path, golden: np.ndarray, probabilities: np.ndarray) -> None:
+        """Refuse a network that was converted wrongly, which smaller numbers could hide."""
+        none, unknown = probabilities[:0], np.empty(0, int)
+        exported = Answers(self.answers(network, golden), none, unknown)
+        check(compare(Answers(probabilities, none, unknown), exported), self.format, "float32")
+
+    def chosen(
+        self, forms: Mapping[Form, Path], compared: Photos, golden: np.ndarray, probabilities: np.ndarray
+    ) -> tuple[Form, Parity, np.ndarray]:
+        """The first form that answers as the bundle does, how it compares, and its answers to the golden examples.
+
+        Raises: `IntegrityProblem` golden_mismatch, of the last form, where none does.
+        """
         count = len(golden)
         pixels = np.concatenate([golden, compared.pixels]) if len(compared.pixels) else golden
-        with self.progress.stage("Comparing answers", len(pixels), "photos") as stage:
-            own = self.bundle.predict_pixels(compared.pixels)
-            answers = self.answers(network, pixels)
-            stage.advance(len(pixels))
-        native = Answers(probabilities, own, compared.labels)
-        exported = Answers(answers[:count], answers[count:], compared.labels)
-        return compare(native, exported), exported.golden
+        with self.progress.stage("Comparing answers", len(pixels) * len(forms), "photos") as stage:
+            native = Answers(probabilities, self.bundle.predict_pixels(compared.pixels), compared.labels)
+            for form, network in forms.items():
+                answers = self.answers(network, pixels)
+                exported = Answers(answers[:count], answers[count:], compared.labels)
+                parity = compare(native, exported)
+                stage.advance(len(pixels))
+                if form == tuple(forms)[-1] or not problem(parity, self.numbers):
+                    break
+        check(parity, self.format, self.numbers)
+        return form, parity, exported.golden
 
     def answers(self, network: Path, pixels: np.ndarray) -> np.ndarray:
         """What the file says of `pixels`, read by its own runtime in a process that has nothing else."""
@@ -139,13 +155,13 @@ class _Work:
         np.save(path, pixels, allow_pickle=False)
         return str(path)
 
-    def _run(self, module: str, job: Mapping[str, str], task: str, backend: str) -> None:
+    def _run(self, module: str, job: Mapping[str, object], task: str, backend: str) -> None:
         home = str(machine.cache_directory() / "keras")
         environment = {**ENVIRONMENT, "KERAS_BACKEND": backend, "KERAS_HOME": home}
         run_child(module, job, environment=environment, timeout_seconds=SECONDS, task=task)
 
 
-def _described(bundle: Bundle, format: Format, numbers: Numbers, network: Path, parity: Parity) -> Export:
+def _described(bundle: Bundle, format: Format, numbers: Numbers, form: Form, network: Path, parity: Parity) -> Export:
     manifest = bundle.manifest
     given = InputSpec(
         side_pixels=manifest.side_pixels,
@@ -156,6 +172,7 @@ def _described(bundle: Bundle, format: Format, numbers: Numbers, network: Path, 
         graft_version=__version__,
         format=format,
         numbers=numbers,
+        form=form,
         file=network.name,
         sha256=_content_hash(network),
         bundle_sha256=bundle.sha256(),

@@ -15,7 +15,8 @@ from graft.training.linear import as_softmax
 from graft.training.records import Classifier
 
 OUTPUT = "probabilities"
-HEAD = "logits"  # in the names of the last layers, which stay in float32 where the rest is in int8
+HEAD = "logits"  # in the names of the last layers, which stay in float32 where the rest is in smaller numbers
+SCALED = "scaled"  # in the names of those that scale what the head reads, which stay so too
 
 
 def classifier_model(
@@ -76,7 +77,7 @@ def _logits(outputs: list[Any], classifier: Classifier) -> Any:
     classifier = as_softmax(classifier)
     kernel, bias = classifier.kernel / classifier.temperature, classifier.bias / classifier.temperature
     if classifier.hidden:
-        (values,) = (_scaled(each, classifier.mean, classifier.scale, "scaled") for each in outputs)
+        (values,) = (_scaled(each, classifier.mean, classifier.scale, SCALED) for each in outputs)
         for number, layer in enumerate(classifier.hidden):
             values = _dense(values, layer.kernel, layer.bias, f"hidden_{number}", activation=layer.activation)
         return _dense(values, kernel, bias, HEAD)
@@ -84,7 +85,7 @@ def _logits(outputs: list[Any], classifier: Classifier) -> Any:
     at = 0
     for number, each in enumerate(outputs):
         rows = slice(at, at + each.shape[1])
-        scaled = _scaled(each, classifier.mean[rows], classifier.scale[rows], f"scaled_{number}")
+        scaled = _scaled(each, classifier.mean[rows], classifier.scale[rows], f"{SCALED}_{number}")
         parts.append(_dense(scaled, kernel[rows], bias * (not parts), f"{HEAD}_{number}"))
         at = rows.stop
     return keras.layers.Add(name=HEAD)(parts) if len(parts) > 1 else parts[0]

@@ -6,17 +6,23 @@ from types import MappingProxyType
 
 import numpy as np
 
-from graft.bundle.export.records import Numbers, Parity
+from graft.bundle.export.formats import KINDS
+from graft.bundle.export.records import Format, Numbers, Parity
 from graft.bundle.golden import differences
 from graft.core.errors import IntegrityProblem
 
 # Of the bundle's accuracy on the photos, and of its first classes, an export must keep so much.
 LEAST_SHARE: Mapping[Numbers, float] = MappingProxyType({"float32": 0.999, "float16": 0.999, "int8": 0.99})
 # The largest difference of a probability on the golden examples, and of a centred logarithm of one; the bundle's are
-# computed without the rounding in between that exports do not have. int8 is judged on photos alone: it is calibrated
-# for them, and golden examples are patterns.
+# computed without the rounding in between that exports do not have. int8 is never judged on them: it is calibrated for
+# photos, and golden examples are patterns.
 LARGEST: Mapping[Numbers, tuple[float, float]] = MappingProxyType(
     {"float32": (0.002, 0.02), "float16": (0.03, 0.5), "int8": (1.0, float("inf"))}
+)
+
+
+LARGER: Mapping[Numbers, tuple[Numbers, ...]] = MappingProxyType(
+    {"float32": (), "float16": ("float32",), "int8": ("float16", "float32")}
 )
 
 
@@ -61,22 +67,35 @@ def compare(native: Answers, exported: Answers) -> Parity:
     )
 
 
-def check(parity: Parity, numbers: Numbers, title: str) -> None:
+def check(parity: Parity, format: Format, numbers: Numbers) -> None:
     """Refuse (`IntegrityProblem` golden_mismatch) an export that does not answer as the bundle does."""
-    problem = _problem(parity, numbers)
-    if problem:
+    wrong = problem(parity, numbers)
+    if wrong:
         raise IntegrityProblem(
-            f"The classifier as {title} in {numbers} must answer as the bundle does, but {problem}.",
-            hint="Nothing was left. "
-            + ("Use --numbers float16 or float32." if numbers == "int8" else "Please report it with the versions."),
+            f"The classifier as {KINDS[format].title} in {numbers} must answer as the bundle does, but {wrong}.",
+            hint=f"Nothing was left. {_way_out(format, numbers, photos=parity.n_photos > 0)}",
             code="golden_mismatch",
         )
 
 
-def _problem(parity: Parity, numbers: Numbers) -> str:
-    """What is wrong, as one clause; empty where nothing is."""
+def _way_out(format: Format, numbers: Numbers, *, photos: bool) -> str:
+    if numbers == "float32":
+        return "Please report it with the versions."
+    larger = [name for name in KINDS[format].numbers if name in LARGER[numbers]]
+    given = "" if photos else "give --data, photos that it is compared on, or "
+    words = f"{given}use --numbers {' or '.join(larger)}."
+    return words[0].upper() + words[1:]
+
+
+def problem(parity: Parity, numbers: Numbers) -> str:
+    """What is wrong, as one clause; empty where nothing is.
+
+    Smaller numbers are judged on photos where there are any: of the golden examples, patterns that no photo is like,
+    their float32 form must have given the answers.
+    """
     plain, logit = LARGEST[numbers]
-    if not (parity.golden_difference <= plain and parity.golden_logit_difference <= logit):
+    judged = numbers == "float32" or not parity.n_photos
+    if judged and not (parity.golden_difference <= plain and parity.golden_logit_difference <= logit):
         return (
             f"on the golden examples its probabilities differ by {parity.golden_difference:.2g} (at most {plain:g}) "
             f"and their logarithms by {parity.golden_logit_difference:.2g} (at most {logit:g})"

@@ -10,6 +10,7 @@ from graft.core.records import record
 
 Format = Literal["onnx", "openvino", "keras", "h5", "saved-model", "litert", "folder"]
 Numbers = Literal["float32", "float16", "int8"]
+Form = Literal["float32", "float16", "int8", "int8-weights"]  # the last: it computes in float32, weights are in int8
 Share = Annotated[float, Interval(ge=0, le=1)]
 
 
@@ -49,6 +50,7 @@ class Export:
     graft_version: str
     format: Format
     numbers: Numbers
+    form: Form  # what these numbers are used for
     file: str  # the network, relative to this description
     sha256: Annotated[str, Len(64, 64)]  # of that file, or of its files' names and hashes
     bundle_sha256: Annotated[str, Len(64, 64)]

@@ -1,0 +1,122 @@
+"""Every network of the catalogue as every format: it passes the gate that an export passes, or is refused by name.
+
+Weights are random, photos are drawn, and the head is made for them: it reads the upper three taps, scaled as training
+scales them. Reading is left to each format's own runtime, as ever.
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graft.backbones.catalogue import catalogue, find
+from graft.bundle.bundle import Bundle, save_bundle
+from graft.bundle.export.exporting import Photos, export_bundle
+from graft.bundle.export.formats import KINDS, UNABLE
+from graft.bundle.golden import make_golden
+from graft.bundle.records import Provenance
+from graft.core import machine
+from graft.core.errors import BadInput
+from graft.core.progress import SilentProgress
+from graft.data.records import ImageRules
+from graft.features.compile_worker import reference_outputs
+from graft.features.records import Output
+from graft.training.linear import features_matrix
+from graft.training.records import Classifier
+from tests.backbones.helpers import SMALLEST
+from tests.features.samples import pictures, random_program
+
+FORMATS = ("onnx", "openvino", "keras", "saved-model", "litert")
+CLASSES = ("a", "b", "c", "d")
+TAPS = 3
+GOLDEN, PHOTOS = 8, 24
+IN_ORDER = (*SMALLEST, *(name for name in catalogue() if name not in SMALLEST))
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module", params=IN_ORDER)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bundle, Photos]]:
+    """A bundle of the network with random weights at its smallest side, and photos to compare on."""
+    name, folder = request.param, tmp_path_factory.mktemp("bundle")
+    record = find(name)
+    program, weights = random_program(name, record.min_side_pixels, folder)
+    taps = record.taps[-TAPS:]
+    program = replace(program, outputs=tuple(Output(layer=tap) for tap in taps))
+    pixels = pictures(GOLDEN + PHOTOS, record.min_side_pixels)
+    features = features_matrix(reference_outputs(program, weights, pixels), program.outputs)
+    classifier = head(features, taps)
+    golden = make_golden(program, weights, classifier, pixels[:GOLDEN], threads=machine.threads(), cache=folder)
+    path = folder / "classifier.graft"
+    save_bundle(
+        path,
+        program=program,
+        weights=weights,
+        classifier=classifier,
+        classes=CLASSES,
+        golden=golden,
+        provenance=provenance(),
+        licences=(("weights", "random numbers"),),
+        rules=ImageRules(),
+    )
+    with Bundle.load(path, cache=folder, precision="float32") as bundle:
+        yield bundle, Photos(pixels[GOLDEN:], np.full(PHOTOS, -1))
+
+
+def head(features: np.ndarray, taps: tuple[str, ...]) -> Classifier:
+    """A linear head with logits of a few units, whatever the features' scale."""
+    width, draw = features.shape[1], np.random.default_rng(0)
+    spread = features.std(axis=0)
+    return Classifier(
+        taps=taps,
+        mean=features.mean(axis=0),
+        scale=(1 / np.maximum(spread, 0.1 * np.median(spread))).astype(np.float32),
+        kernel=draw.normal(0, 2 / np.sqrt(width), (width, len(CLASSES))).astype(np.float32),
+        bias=np.zeros(len(CLASSES), np.float32),
+        temperature=1.3,
+    )
+
+
+def provenance() -> Provenance:
+    return Provenance(
+        graft_version="0.1.0",
+        recipe="probe",
+        manifest_hash="m" * 64,
+        plan_hash="p" * 64,
+        n_train=1,
+        scored_on="test",
+        n_scored=1,
+        accuracy=0.5,
+        accuracy_interval=(0.1, 0.9),
+    )
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_network_answers_the_same_as_this_format(made: tuple[Bundle, Photos], format: str, tmp_path: Path) -> None:
+    bundle, compared = made
+    missing = [package for module, package in KINDS[format].modules.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        pytest.skip(f"{format} needs {', '.join(missing)}")
+
+    def export():
+        return export_bundle(
+            bundle,
+            format,
+            tmp_path / "export",
+            numbers="float32",
+            compared=compared,
+            calibration=None,
+            scratch=tmp_path,
+            progress=SilentProgress(),
+        )
+
+    if format in UNABLE.get(find(bundle.manifest.backbone).family, ()):
+        with pytest.raises(BadInput, match="it cannot hold") as caught:
+            export()
+        assert "openvino" in caught.value.hint
+        return
+    parity = export().parity
+    assert (parity.n_golden > GOLDEN, parity.n_photos, parity.agreement) == (True, PHOTOS, 1.0)
