@@ -84,7 +84,7 @@ NOT_COMPARED: Final = "There were no photos to compare its answers on, only the 
 
 
 def _note(made: Export, precision: Precision, *, own: bool) -> str:
-    """What has to be known of an export that passed: that little was compared, or that float32 itself costs accuracy."""
+    """What has to be known of an export that passed: little was compared, or float32 itself costs accuracy."""
     parity, measured = made.parity, made.provenance
     if not parity.n_photos:
         return NOT_COMPARED
@@ -94,8 +94,8 @@ def _note(made: Export, precision: Precision, *, own: bool) -> str:
     if parity.accuracy >= LEAST_SHARE["int8"] * measured.accuracy:
         return ""
     return (
-        f"The classifier was trained in {precision}, in which it is right on {measured.accuracy:.1%} of these photos; in "
-        f"float32, which exports compute in, it is so on {parity.accuracy:.1%}. Train with --precision float32."
+        f"The classifier was trained in {precision}, in which it is right on {measured.accuracy:.1%} of these photos; "
+        f"in float32, which exports compute in, it is so on {parity.accuracy:.1%}. Train with --precision float32."
     )
 
 

@@ -120,10 +120,10 @@ def test_sabotaged_preprocessing_does_not_pass_the_gate(tmp_path, wrong, numbers
     program, pixels = replace(program, outputs=classifier.outputs), probe_pixels(48)
     native = Answers(expected(program, weights, classifier, pixels), np.zeros((0, 3)), np.zeros(0))
     good = answers_of(classifier_model(program, weights, classifier), pixels)
-    check(compare(native, Answers(good, np.zeros((0, 3)), np.zeros(0))), numbers, "ONNX")
+    check(compare(native, Answers(good, np.zeros((0, 3)), np.zeros(0))), "onnx", numbers)
     sabotaged = classifier_model(replace(program, preprocessing=wrong), weights, classifier)
     with pytest.raises(IntegrityProblem, match="on the golden examples"):
-        check(compare(native, Answers(answers_of(sabotaged, pixels), np.zeros((0, 3)), np.zeros(0))), numbers, "ONNX")
+        check(compare(native, Answers(answers_of(sabotaged, pixels), np.zeros((0, 3)), np.zeros(0))), "onnx", numbers)
 
 
 def test_outputs_are_weighed_in_their_own_order(tmp_path):

@@ -78,7 +78,8 @@ def readme(export: Export) -> str:
         ""
         if parity.exported_accuracy is None
         else (
-            f"\nIn this format it is right on {parity.exported_accuracy:.1%} of the {parity.n_photos:,} photos it was compared on."
+            f"\nIn this format it is right on {parity.exported_accuracy:.1%} of the "
+            f"{parity.n_photos:,} photos that it was compared on."
         )
     )
     terms = "\n".join(f"- {what}: {licence}" for what, licence in export.licences)
