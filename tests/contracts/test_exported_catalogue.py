@@ -6,13 +6,13 @@ scales them. Reading is left to each format's own runtime, as ever.
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from graft.backbones.catalogue import catalogue, find
+from graft.backbones.weights import WeightsFile
 from graft.bundle.bundle import Bundle, save_bundle
 from graft.bundle.export.exporting import Photos, export_bundle
 from graft.bundle.export.formats import KINDS, UNABLE
@@ -21,17 +21,19 @@ from graft.bundle.records import Provenance
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.progress import SilentProgress
+from graft.core.tensors import tensors_sha256, write_tensors
 from graft.data.records import ImageRules
 from graft.features.compile_worker import reference_outputs
-from graft.features.records import Output
+from graft.features.records import Output, Program
 from graft.training.linear import features_matrix
 from graft.training.records import Classifier
-from tests.backbones.helpers import SMALLEST
-from tests.features.samples import pictures, random_program
+from tests.backbones.helpers import SMALLEST, new_network
+from tests.features.samples import pictures
 
 FORMATS = ("onnx", "openvino", "keras", "saved-model", "litert")
 CLASSES = ("a", "b", "c", "d")
 TAPS = 3
+LEAST_VARYING = 0.1  # of the features
 GOLDEN, PHOTOS = 8, 24
 IN_ORDER = (*SMALLEST, *(name for name in catalogue() if name not in SMALLEST))
 
@@ -43,9 +45,14 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A bundle of the network with random weights at its smallest side, and photos to compare on."""
     name, folder = request.param, tmp_path_factory.mktemp("bundle")
     record = find(name)
-    program, weights = random_program(name, record.min_side_pixels, folder)
-    taps = record.taps[-TAPS:]
-    program = replace(program, outputs=tuple(Output(layer=tap) for tap in taps))
+    weights, taps = random_weights(name, folder), record.taps[-TAPS:]
+    program = Program(
+        backbone=name,
+        weights_sha256=weights.sha256,
+        side_pixels=record.min_side_pixels,
+        preprocessing=record.preprocessing,
+        outputs=tuple(Output(layer=tap) for tap in taps),
+    )
     pixels = pictures(GOLDEN + PHOTOS, record.min_side_pixels)
     features = features_matrix(reference_outputs(program, weights, pixels), program.outputs)
     classifier = head(features, taps)
@@ -66,14 +73,25 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield bundle, Photos(pixels[GOLDEN:], np.full(PHOTOS, -1))
 
 
+def random_weights(name: str, folder: Path) -> WeightsFile:
+    """Weights with which the last layer still tells one photo from another."""
+    network = new_network(name)
+    layers = [(layer.name, variable) for layer in network.layers for variable in layer.weights]
+    tensors = {f"{layer}/{variable.name}": np.array(variable) for layer, variable in layers}
+    path = folder / "random.safetensors"
+    write_tensors(path, tensors, metadata={}, writer="weights")
+    return WeightsFile(path, "", tensors_sha256(tensors))
+
+
 def head(features: np.ndarray, taps: tuple[str, ...]) -> Classifier:
     """A linear head with logits of a few units, whatever the features' scale."""
     width, draw = features.shape[1], np.random.default_rng(0)
-    spread = features.std(axis=0)
+    spread, least = features.std(axis=0), 1e-4 * np.abs(features).max()
+    assert (spread > least).mean() > LEAST_VARYING, "the network tells no photos apart"
     return Classifier(
         taps=taps,
         mean=features.mean(axis=0),
-        scale=(1 / np.maximum(spread, 0.1 * np.median(spread))).astype(np.float32),
+        scale=(1 / np.maximum(spread, least)).astype(np.float32),
         kernel=draw.normal(0, 2 / np.sqrt(width), (width, len(CLASSES))).astype(np.float32),
         bias=np.zeros(len(CLASSES), np.float32),
         temperature=1.3,

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from graft.core.hashing import sha256_file
 from graft.core.progress import SilentProgress
 from graft.core.records import from_json, record_hash
 from graft.core.tensors import read_tensors
-from graft.pipeline.export import export
+from graft.pipeline.export import _note, export
 from tests.pipeline.conftest import finished, options, photos, write_photos
 
 __all__ = ["finished", "photos"]  # fixtures: a run of the built-in network on drawn photos
@@ -129,6 +130,18 @@ def exported(bundle: Bundle, folder: Path, scratch: Path, **changes):
         "progress": SilentProgress(),
     }
     return export_bundle(bundle, changes.pop("format", "openvino"), folder, **(given | changes))
+
+
+def test_what_float32_itself_costs_is_told(bundle, tmp_path):
+    made = exported(bundle, tmp_path / "export", tmp_path / "scratch")
+    measured = replace(made.provenance, accuracy=0.99, n_scored=300)
+    worse = replace(made.parity, n_photos=300, accuracy=0.91, exported_accuracy=0.91, agreement=1.0)
+    made = replace(made, provenance=measured, parity=worse)
+    note = _note(made, "bfloat16", own=True)
+    assert "right on 99.0% of these photos" in note and "on 91.0%" in note and "--precision float32" in note
+    assert _note(made, "float32", own=True) == _note(made, "bfloat16", own=False) == ""
+    assert _note(replace(made, parity=replace(worse, accuracy=0.989)), "bfloat16", own=True) == ""
+    assert "no photos to compare" in _note(replace(made, parity=replace(worse, n_photos=0)), "bfloat16", own=True)
 
 
 def test_sabotage_other_answers_leave_nothing(bundle, tmp_path, monkeypatch):

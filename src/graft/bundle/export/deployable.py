@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import numpy as np
 
-from graft.bundle.export.records import Export
+from graft.bundle.export.records import Export, Parity
 from graft.core.errors import IntegrityProblem
 from graft.core.files import write_atomic
 
@@ -66,6 +66,15 @@ def _refuse(rule: str) -> NoReturn:
     )
 
 
+def _compared(parity: Parity) -> str:
+    if parity.exported_accuracy is None:
+        return ""
+    return (
+        f"\nIn this format it is right on {parity.exported_accuracy:.1%} of the {parity.n_photos:,} photos that it was "
+        "compared on."
+    )
+
+
 def readme(export: Export) -> str:
     """What a person needs to know who has this folder and nothing else."""
     made, given = export.provenance, export.input
@@ -73,20 +82,11 @@ def readme(export: Export) -> str:
     seen = "which it had never seen" if made.scored_on == "test" else "which its settings were chosen on"
     named = ", ".join(f"`{name}`" for name in export.classes[:MOST_CLASSES])
     more = f" and {len(export.classes) - MOST_CLASSES} more" if len(export.classes) > MOST_CLASSES else ""
-    parity = export.parity
-    compared = (
-        ""
-        if parity.exported_accuracy is None
-        else (
-            f"\nIn this format it is right on {parity.exported_accuracy:.1%} of the "
-            f"{parity.n_photos:,} photos that it was compared on."
-        )
-    )
     terms = "\n".join(f"- {what}: {licence}" for what, licence in export.licences)
     return f"""# An image classifier
 
 It tells {len(export.classes)} classes apart: {named}{more}. It was right on {made.accuracy:.1%} of {made.n_scored:,}
-{made.scored_on} photos, {seen} (95 % interval {low:.1%} to {high:.1%}).{compared}
+{made.scored_on} photos, {seen} (95 % interval {low:.1%} to {high:.1%}).{_compared(export.parity)}
 
 ```
 pip install -r requirements.txt
