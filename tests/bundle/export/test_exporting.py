@@ -261,7 +261,7 @@ def test_networks_that_a_format_cannot_hold_are_told(name):
     for format in ("onnx", "folder", "keras", "h5"):
         with pytest.raises(BadInput, match=f"--format {format} must be of another network") as caught:
             check_network(format, find(name))
-        assert "openvino" in caught.value.hint
+        assert "Use --format openvino, saved-model or litert." in caught.value.hint
     check_network("openvino", find(name))
     check_network("onnx", find("resnet50"))
 

@@ -66,10 +66,12 @@ UNABLE: Mapping[str, tuple[Format, ...]] = MappingProxyType(
 
 def check_network(format: Format, record: BackboneRecord) -> None:
     """Refuse (`BadInput`) a network that a format does not hold."""
-    if format in UNABLE.get(record.family, ()):
+    unable = UNABLE.get(record.family, ())
+    if format in unable:
+        *first, last = [name for name in KINDS if name not in unable]
         raise BadInput(
             f"--format {format} must be of another network, for it cannot hold {record.title}.",
-            hint="Use --format openvino.",
+            hint=f"Use --format {', '.join(first)} or {last}.",
         )
 
 
