@@ -24,7 +24,7 @@ def described(folder: Path, geometry: str = "squash") -> Path:
     """A folder with the program and as much of a description as preparing photos needs."""
     folder.mkdir(exist_ok=True)
     given = {"side_pixels": SIDE, "geometry": geometry, "sixteen_bit_white": 65535, "name": "pixels"}
-    export = {"input": given, "classes": ["a", "b"], "file": "model.onnx"}
+    export = {"input": given, "classes": ["a", "b"], "threshold": 0.5, "file": "model.onnx"}
     (folder / "export.json").write_text(json.dumps(export))
     (folder / "predict.py").write_bytes((deployable.ASSETS / "predict.py").read_bytes())
     return folder

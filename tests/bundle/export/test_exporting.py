@@ -50,6 +50,7 @@ def test_each_format_answers_the_same(finished, tmp_path, format, numbers):
         assert stored.sha256 == sha256_file(folder / stored.file)
     assert json.loads((folder / "labels.json").read_text()) == list(stored.classes) == ["checks", "plain", "stripes"]
     assert stored.input_sha256 == record_hash(stored.input)
+    assert stored.threshold == Bundle.load(finished.bundle, check=False).threshold is not None
     with np.load(folder / "golden.npz", allow_pickle=False) as golden:
         assert golden["pixels"].shape == (8, 64, 64, 3) and golden["probabilities"].shape == (8, 3)
     extra = {"predict.py", "Dockerfile", "requirements.txt", "README.md"} if format == "folder" else set()

@@ -82,6 +82,11 @@ def readme(export: Export) -> str:
     seen = "which it had never seen" if made.scored_on == "test" else "which its settings were chosen on"
     named = ", ".join(f"`{name}`" for name in export.classes[:MOST_CLASSES])
     more = f" and {len(export.classes) - MOST_CLASSES} more" if len(export.classes) > MOST_CLASSES else ""
+    sureness = "Whether an answer is `sure` is not known: too few photos were kept for choosing a threshold."
+    if export.threshold is not None:
+        sureness = (
+            f"An answer is `sure` from {export.threshold:.0%} on: on photos kept for it, 95 % of such were right."
+        )
     terms = "\n".join(f"- {what}: {licence}" for what, licence in export.licences)
     return f"""# An image classifier
 
@@ -101,7 +106,7 @@ docker run --rm -v "$PWD/photos:/photos:ro" classifier /photos/photo.jpg
 ```
 
 Each photo gives one line of JSON: the likeliest class, its probability, and the probability of each class. The
-probabilities are calibrated: of the answers given with 80 %, about 80 % are right.
+probabilities are calibrated: of the answers given with 80 %, about 80 % are right. {sureness}
 
 ## What is here
 

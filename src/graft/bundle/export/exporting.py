@@ -179,6 +179,7 @@ def _described(bundle: Bundle, format: Format, numbers: Numbers, form: Form, net
         input=given,
         input_sha256=record_hash(given),
         classes=manifest.classes,
+        threshold=bundle.threshold,
         parity=parity,
         provenance=manifest.provenance,
         licences=manifest.licences,

@@ -58,6 +58,7 @@ class Export:
     input_sha256: Annotated[str, Len(64, 64)]  # of the record `input`: equal where photos must be prepared equally
     output: str = "probabilities"  # (photo, class) float32, calibrated
     classes: tuple[str, ...]
+    threshold: Share | None = None  # from this probability on an answer is sure; None where nobody knows
     parity: Parity
     provenance: Provenance
     licences: tuple[tuple[str, str], ...]

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageCms, ImageOps
 
 HERE = Path(__file__).resolve().parent
 EXPORT = json.loads((HERE / "export.json").read_text(encoding="utf-8"))
-GIVEN, CLASSES = EXPORT["input"], EXPORT["classes"]
+GIVEN, CLASSES, THRESHOLD = EXPORT["input"], EXPORT["classes"], EXPORT["threshold"]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 CROP_SHARE = 224 / 256  # of the short side
 Image.MAX_IMAGE_PIXELS = 25_000_000  # Pillow refuses twice as many
@@ -58,9 +58,10 @@ def main(paths: list[str]) -> None:
     network = onnxruntime.InferenceSession(str(HERE / EXPORT["file"]), providers=["CPUExecutionProvider"])
     for path in paths:
         chances = network.run(None, {GIVEN["name"]: load(Path(path).read_bytes())[None]})[0][0]
-        best = int(chances.argmax())
         every = {name: float(chance) for name, chance in zip(CLASSES, chances, strict=True)}
-        print(json.dumps({"photo": path, "label": CLASSES[best], "probability": every[CLASSES[best]], "all": every}))
+        label, probability = max(every.items(), key=lambda each: each[1])
+        sure = None if THRESHOLD is None else probability >= THRESHOLD
+        print(json.dumps({"photo": path, "label": label, "probability": probability, "sure": sure, "all": every}))
 
 
 if __name__ == "__main__":
