@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from graft.backbones.catalogue import find
 from graft.bundle.bundle import Bundle
@@ -15,6 +16,7 @@ from graft.bundle.export.exporting import Photos, export_bundle
 from graft.bundle.export.formats import KINDS, check_network, check_possible
 from graft.bundle.export.parity import Answers
 from graft.bundle.export.records import Export
+from graft.cli.main import main
 from graft.core.child import run_child
 from graft.core.errors import BadInput, IntegrityProblem
 from graft.core.hashing import sha256_file
@@ -22,6 +24,7 @@ from graft.core.progress import SilentProgress
 from graft.core.records import from_json, record_hash
 from graft.core.tensors import read_tensors
 from graft.pipeline.export import _note, export
+from graft.pipeline.train import train
 from tests.pipeline.conftest import finished, options, photos, write_photos
 
 __all__ = ["finished", "photos"]  # fixtures: a run of the built-in network on drawn photos
@@ -35,6 +38,24 @@ BOTH = [
 
 def possible(format: str) -> bool:
     return all(importlib.util.find_spec(module) is not None for module in KINDS[format].modules)
+
+
+def read_back(format: str, folder: Path, photos: np.ndarray, scratch: Path, backend: str = "") -> np.ndarray:
+    """What an export answers for pixels, by its own runtime in a process of its own."""
+    np.save(scratch / "pixels.npy", photos)
+    job = {
+        "format": format,
+        "path": str(folder / KINDS[format].file),
+        "photos": str(scratch / "pixels.npy"),
+        "answers": str(scratch / "answers.npy"),
+    }
+    environment = {
+        **exporting.ENVIRONMENT,
+        "KERAS_BACKEND": backend or KINDS[format].backend,
+        "KERAS_HOME": str(scratch),
+    }
+    run_child("graft.bundle.export.answer_worker", job, environment=environment, timeout_seconds=300, task="Reading")
+    return np.load(scratch / "answers.npy", allow_pickle=False)
 
 
 @pytest.mark.parametrize(("format", "numbers"), BOTH)
@@ -68,16 +89,8 @@ def test_files_of_keras_answer_on_every_backend(bundle, tmp_path, format, backen
         pytest.skip(f"{backend} is not installed")
     exported(bundle, tmp_path / "export", tmp_path / "scratch", format=format)
     pixels, probabilities = bundle.golden_examples()
-    np.save(tmp_path / "pixels.npy", pixels)
-    job = {
-        "format": format,
-        "path": str(tmp_path / "export" / KINDS[format].file),
-        "photos": str(tmp_path / "pixels.npy"),
-        "answers": str(tmp_path / "answers.npy"),
-    }
-    environment = {**exporting.ENVIRONMENT, "KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path)}
-    run_child("graft.bundle.export.answer_worker", job, environment=environment, timeout_seconds=300, task="Reading")
-    assert np.abs(np.load(tmp_path / "answers.npy") - probabilities).max() < 1e-3
+    answers = read_back(format, tmp_path / "export", pixels, tmp_path, backend=backend)
+    assert np.abs(answers - probabilities).max() < 1e-3
 
 
 @pytest.mark.slow
@@ -91,28 +104,50 @@ def test_smaller_numbers_make_smaller_files(finished, tmp_path):
     assert sizes[1] < 0.55 * sizes[0] and sizes[2] < 0.3 * sizes[0]
 
 
-def test_solid_colours_keep_their_names(tmp_path):
-    """From the file to the label, in another format: red is red, also in the order of the classes."""
-    from PIL import Image
+COLOURS = {"red": (220, 20, 30), "green": (20, 200, 30), "blue": (20, 30, 220)}
+QUICK = ("openvino",)
 
-    for label, colour in {"red": (220, 20, 30), "green": (20, 200, 30), "blue": (20, 30, 220)}.items():
-        (tmp_path / "colours" / label).mkdir(parents=True)
-        draw = np.random.default_rng(len(label))
-        for number in range(16):
-            pixels = np.clip(np.array(colour) + draw.normal(0, 12, (64, 64, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "colours" / label / f"{number:02d}.png")
-    from graft.pipeline.train import train
 
-    run = train(options(tmp_path / "colours", tmp_path / "run", recipe="probe"), progress=SilentProgress()).run
-    folder = tmp_path / "export"
-    export(run, format="openvino", output=folder, progress=SilentProgress())
-    import openvino
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory) -> Path:
+    """A run that tells colours apart."""
+    folder = tmp_path_factory.mktemp("colours")
+    for number in range(16):
+        for label, pixels in zip(COLOURS, colour_photos(number), strict=True):
+            (folder / "photos" / label).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / "photos" / label / f"{number:02d}.png")
+    return train(options(folder / "photos", folder / "run", recipe="probe"), progress=SilentProgress()).run
 
-    network = openvino.Core().compile_model(str(folder / "model.xml"), "CPU")
-    labels = json.loads((folder / "labels.json").read_text())
-    for name, colour in {"red": (210, 25, 25), "green": (25, 190, 25), "blue": (25, 25, 210)}.items():
-        pixels = np.broadcast_to(np.array(colour, np.uint8), (1, 64, 64, 3)).copy()
-        assert labels[int(network({0: pixels})[0][0].argmax())] == name
+
+def colour_photos(seed: int) -> np.ndarray:
+    """One of each colour, in the order of `COLOURS`, with noise."""
+    noise = np.random.default_rng(seed).normal(0, 12, (len(COLOURS), 64, 64, 3))
+    plain = np.array(list(COLOURS.values()))[:, np.newaxis, np.newaxis]
+    return np.clip(plain + noise, 0, 255).astype(np.uint8)
+
+
+def test_solid_colours_keep_their_names_in_the_classifier_and_on_the_command_line(colours, tmp_path, capsys):
+    paths = [tmp_path / f"{name}.png" for name in COLOURS]
+    for path, pixels in zip(paths, colour_photos(99), strict=True):
+        Image.fromarray(pixels).save(path)
+    with Bundle.load(colours / "classifier.graft") as bundle:
+        assert [answer.label for answer in bundle.predict(paths)] == list(COLOURS)
+    assert main(["predict", str(colours), *map(str, paths), "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["label"] for line in lines] == list(COLOURS)
+
+
+@pytest.mark.parametrize(
+    "format", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in KINDS]
+)
+def test_solid_colours_keep_their_names_in_each_format(colours, tmp_path, format):
+    """From pixels to the label: red is red, also in the order of the classes."""
+    if not possible(format):
+        pytest.skip(f"{format} needs {', '.join(KINDS[format].modules.values())}")
+    export(colours, format=format, output=tmp_path / "export", progress=SilentProgress())
+    labels = json.loads((tmp_path / "export" / "labels.json").read_text())
+    chances = read_back(format, tmp_path / "export", colour_photos(99), tmp_path)
+    assert [labels[place] for place in chances.argmax(axis=1)] == list(COLOURS)
 
 
 @pytest.fixture
