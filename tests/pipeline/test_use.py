@@ -48,7 +48,7 @@ def test_one_bad_photo_fails_alone_and_the_exit_status_says_so(finished, tmp_pat
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line.get("label") for line in lines] == ["plain", None, "checks"]
     assert lines[1]["error"]["code"] == "not_an_image"
-    assert set(lines[0]) == {"path", "label", "probability", "top"}
+    assert set(lines[0]) == {"path", "label", "probability", "sure", "top"}
     assert set(lines[0]["top"][0]) == {"label", "probability"}
 
 
