@@ -9,15 +9,13 @@ import numpy as np
 from graft.bundle.bundle import Bundle
 from graft.bundle.export.exporting import DESCRIPTION, Photos, export_bundle
 from graft.bundle.export.formats import check_possible
-from graft.bundle.export.parity import LEAST_SHARE
 from graft.bundle.export.records import Export, Format, Numbers
 from graft.core import machine
-from graft.core.errors import BadInput
+from graft.core.errors import BadInput, IntegrityProblem
 from graft.core.progress import Progress
 from graft.core.randomness import stream
 from graft.data.records import Photo, Split
 from graft.data.stream import stream_pixels
-from graft.features.records import Precision
 from graft.pipeline.evaluate import Judged, given_photos, own_photos
 from graft.pipeline.predict import bundle_of
 from graft.pipeline.run import Run
@@ -25,6 +23,7 @@ from graft.pipeline.workspace import scratch_folder, working
 
 MOST_COMPARED: Final = 5000  # at least 2,000 where there are so many: fewer do not show one answer in a thousand
 MOST_CALIBRATED: Final = 200  # each is computed with all of its activations kept
+LARGEST_LOSS: Final = 0.01  # of the right answers, between two precisions of the same classifier
 BATCH_IMAGES: Final = 32
 
 
@@ -53,7 +52,8 @@ def export(
     It is compared with the bundle on the run's test photos, or on the photos of `data`; int8 is calibrated on the
     run's training photos, or on those of `data`. Of a file alone only the golden examples are compared.
 
-    Raises: as `export_bundle`; `BadInput` already_exists for a folder that holds anything but an earlier export.
+    Raises: as `export_bundle`, also where the classifier itself is worse in float32 than it was trained to be;
+    `BadInput` already_exists for a folder that holds anything but an earlier export.
     """
     check_possible(format, numbers)
     path = bundle_of(source)
@@ -66,37 +66,45 @@ def export(
             seen = own_photos(Run.open(source), "train", progress)
         elif numbers == "int8":
             judged, seen = _halves(judged)
+        compared = _pixels(judged, bundle, MOST_COMPARED, progress)
+        _check_float32(bundle, compared)
         made = export_bundle(
             bundle,
             format,
             folder,
             numbers=numbers,
-            compared=_pixels(judged, bundle, MOST_COMPARED, progress),
+            compared=compared,
             calibration=_pixels(seen, bundle, MOST_CALIBRATED, progress).pixels if seen else None,
             scratch=scratch,
             progress=progress,
         )
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Exported(folder, made, size, _note(made, bundle.manifest.precision, own=data is None))
+    return Exported(folder, made, size, "" if made.parity.n_photos else NOT_COMPARED)
 
 
 NOT_COMPARED: Final = "There were no photos to compare its answers on, only the golden examples: give a run or --data."
 
 
-def _note(made: Export, precision: Precision, *, own: bool) -> str:
-    """What has to be known of an export that passed: little was compared, or float32 itself costs accuracy."""
-    parity, measured = made.parity, made.provenance
-    if not parity.n_photos:
-        return NOT_COMPARED
-    same_photos = own and parity.n_photos == measured.n_scored
-    if precision == "float32" or not same_photos or parity.accuracy is None:
-        return ""
-    if parity.accuracy >= LEAST_SHARE["int8"] * measured.accuracy:
-        return ""
-    return (
-        f"The classifier was trained in {precision}, in which it is right on {measured.accuracy:.1%} of these photos; "
-        f"in float32, which exports compute in, it is so on {parity.accuracy:.1%}. Train with --precision float32."
-    )
+def _check_float32(bundle: Bundle, compared: Photos) -> None:
+    """Refuse a classifier that in float32, which exports compute in, is worse than in what it was trained in.
+
+    A steep head makes much of the little that the features of both differ by. One photo more or less proves nothing.
+    """
+    known = compared.labels >= 0
+    with Bundle.load(bundle.path) as trained:
+        if trained.precision == bundle.precision or not known.any():
+            return
+        wanted, got = (
+            int((each.predict_pixels(compared.pixels[known]).argmax(axis=1) == compared.labels[known]).sum())
+            for each in (trained, bundle)
+        )
+        if wanted - got > max(1.0, LARGEST_LOSS * wanted):
+            raise IntegrityProblem(
+                f"The classifier must be as good in float32, which exports compute in, as in {trained.precision}, but "
+                f"it is right on {got:,} of {known.sum():,} photos instead of {wanted:,}.",
+                hint="Nothing was left. Train it with --precision float32.",
+                code="golden_mismatch",
+            )
 
 
 def _photos(source: Path, data: Path | None, bundle: Bundle, split: Split, progress: Progress) -> Judged | None:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,8 @@ from graft.core.hashing import sha256_file
 from graft.core.progress import SilentProgress
 from graft.core.records import from_json, record_hash
 from graft.core.tensors import read_tensors
-from graft.pipeline.export import _note, export
+from graft.features.engines import best_precision
+from graft.pipeline.export import _check_float32, export
 from graft.pipeline.train import train
 from tests.pipeline.conftest import finished, options, photos, write_photos
 
@@ -168,16 +168,29 @@ def exported(bundle: Bundle, folder: Path, scratch: Path, **changes):
     return export_bundle(bundle, changes.pop("format", "openvino"), folder, **(given | changes))
 
 
-def test_what_float32_itself_costs_is_told(bundle, tmp_path):
-    made = exported(bundle, tmp_path / "export", tmp_path / "scratch")
-    measured = replace(made.provenance, accuracy=0.99, n_scored=300)
-    worse = replace(made.parity, n_photos=300, accuracy=0.91, exported_accuracy=0.91, agreement=1.0)
-    made = replace(made, provenance=measured, parity=worse)
-    note = _note(made, "bfloat16", own=True)
-    assert "right on 99.0% of these photos" in note and "on 91.0%" in note and "--precision float32" in note
-    assert _note(made, "float32", own=True) == _note(made, "bfloat16", own=False) == ""
-    assert _note(replace(made, parity=replace(worse, accuracy=0.989)), "bfloat16", own=True) == ""
-    assert "no photos to compare" in _note(replace(made, parity=replace(worse, n_photos=0)), "bfloat16", own=True)
+@pytest.mark.skipif(best_precision() != "bfloat16", reason="this processor does not compute in bfloat16")
+@pytest.mark.parametrize(("n_lost", "refused"), [(1, False), (2, True)])
+def test_a_classifier_that_is_worse_in_float32_is_refused(colours, tmp_path, monkeypatch, n_lost, refused):
+    told = options(colours.parent / "photos", tmp_path / "run", recipe="probe", precision="bfloat16")
+    run = train(told, progress=SilentProgress()).run
+    answers = Bundle.predict_pixels
+
+    def worse(self, pixels, **named):
+        chances = answers(self, pixels, **named)
+        if self.precision == "float32" and len(pixels) > n_lost:
+            chances[:n_lost] = np.roll(chances[:n_lost], 1, axis=1)
+        return chances
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundle, "predict_pixels", worse)
+        if not refused:
+            with Bundle.load(run / "classifier.graft", precision="float32") as bundle:
+                _check_float32(bundle, Photos(colour_photos(99), np.array([2, 1, 0])))
+            return
+        with pytest.raises(IntegrityProblem, match="must be as good in float32") as caught:
+            export(run, format="openvino", output=tmp_path / "out", progress=SilentProgress())
+    assert "--precision float32" in caught.value.hint
+    assert not (tmp_path / "out").exists()
 
 
 def test_sabotage_other_answers_leave_nothing(bundle, tmp_path, monkeypatch):
