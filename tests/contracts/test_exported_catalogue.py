@@ -18,7 +18,6 @@ from graft.bundle.bundle import Bundle, save_bundle
 from graft.bundle.export.exporting import Photos, export_bundle
 from graft.bundle.export.formats import KINDS, UNABLE
 from graft.bundle.golden import make_golden
-from graft.bundle.records import Provenance
 from graft.core import machine
 from graft.core.errors import BadInput
 from graft.core.progress import SilentProgress
@@ -29,6 +28,7 @@ from graft.features.records import Output, Program
 from graft.training.linear import features_matrix
 from graft.training.records import Classifier
 from tests.backbones.helpers import SMALLEST, new_network
+from tests.bundle.making import PROVENANCE
 from tests.features.samples import pictures
 
 FORMATS = ("onnx", "openvino", "keras", "saved-model", "litert")
@@ -66,7 +66,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         classifier=classifier,
         classes=CLASSES,
         golden=golden,
-        provenance=provenance(),
+        provenance=PROVENANCE,
         licences=(("weights", "random numbers"),),
         rules=ImageRules(),
     )
@@ -101,20 +101,6 @@ def head(features: np.ndarray, taps: tuple[str, ...]) -> Classifier:
         kernel=draw.normal(0, 2 / np.sqrt(width), (width, len(CLASSES))).astype(np.float32),
         bias=np.zeros(len(CLASSES), np.float32),
         temperature=1.3,
-    )
-
-
-def provenance() -> Provenance:
-    return Provenance(
-        graft_version="0.1.0",
-        recipe="probe",
-        manifest_hash="m" * 64,
-        plan_hash="p" * 64,
-        n_train=1,
-        scored_on="test",
-        n_scored=1,
-        accuracy=0.5,
-        accuracy_interval=(0.1, 0.9),
     )
 
 

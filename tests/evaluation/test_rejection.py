@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.evaluation.rejection import LEAST_THRESHOLD, SURE_ACCURACY, sure_threshold
+from graft.evaluation.rejection import LEAST_THRESHOLD, SURE_ACCURACY, sure_threshold, threshold_told
 
 
 def answers(confidence, right) -> tuple[np.ndarray, np.ndarray]:
@@ -47,3 +47,11 @@ def test_what_is_sure_was_right_often_enough(pairs):
     for lower in confidence[confidence < threshold]:
         kept = right[confidence >= lower]
         assert kept.sum() < SURE_ACCURACY * (len(kept) + 1)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [(None, "not known"), (1.0, "never, for at no"), (0.823, "from 82.3 % on, for at least 95 %")],
+)
+def test_a_threshold_is_told(threshold, said):
+    assert threshold_told(threshold).startswith(said)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -145,8 +146,12 @@ def test_a_worker_that_finds_another_file_serves_that(own, other_bundle, tmp_pat
     """Started again after it died: what waited for the old classes is not answered with the new ones."""
     with running(own, tmp_path) as service:
         replace(own, other_bundle.read_bytes())
-        service.worker().kill()
-        assert eventually(lambda: service.raw(post_image(RED_PNG)).json.get("label") == "rot")
+        with ThreadPoolExecutor(5) as pool:
+            service.worker().kill()
+            assert eventually(lambda: service.raw(request("GET", "/v2/health/ready")).status == 503)
+            waiting = [pool.submit(service.raw, post_image(RED_PNG)) for _ in range(5)]
+            assert [each.result().status for each in waiting] == [503] * 5
+        assert service.raw(post_image(RED_PNG)).json["label"] == "rot"
 
 
 def test_the_service_ends_while_a_file_is_loaded(service, own, other_bundle):

@@ -29,9 +29,7 @@ from graft.training.linear import classify
 from graft.training.records import Classifier, Hidden
 
 # Batch shapes that are compiled, each when it is first needed: all threads on one photo, or a batch for each thread.
-# A batch of 4 was as quick as any, or quicker. Two cores, ms a photo in batches of 1, 2, 4, 8, 16: MobileNet 224 px
-# 1.7, 1.6, 1.5, 1.8, 1.9; EfficientNet-B0 4.7, 4.3, 4.3, 4.7, 4.9; the built-in network 128 px 0.70, 0.70, 0.66, 0.65,
-# 0.66.
+# Larger batches than 4 are slower on all that was measured (bench/bench_layout.py).
 SINGLE, BATCH = 1, 4
 LEAST_GROUP_IMAGES = 32  # photos decoded ahead while the network works on the group before
 TOP = 5
@@ -155,7 +153,7 @@ class Bundle:
 
     @property
     def threshold(self) -> float | None:
-        """The probability from which an answer is sure: 95 % of such answers for held-out photos were right."""
+        """From this probability on an answer is sure, see `graft.evaluation.rejection`; None where nobody knows."""
         return self.manifest.head.threshold
 
     @property
@@ -239,7 +237,8 @@ class Bundle:
         self.close()
 
     def _engine(self, batch_images: int, *, apart: bool = False) -> Engine:
-        shape = (batch_images, apart and batch_images == SINGLE)  # larger batches are each one thread's in any case
+        # Larger batches, and all where there is but one thread, are each one thread's in any case.
+        shape = (batch_images, apart and batch_images == SINGLE and self.threads > 1)
         with self._lock:
             if shape not in self._engines:
                 program = replace(bundle_program(self.manifest), precision=self.precision, batch_images=batch_images)

@@ -35,7 +35,7 @@ def parser() -> Parser:
     limits = words.add_argument_group("limits", argument_default=SUPPRESS)
     limits.add_argument("--threads", metavar="N", type=whole_number(1, 4096), help="to compute with (default: all)")
     limits.add_argument(
-        "--queue", metavar="N", type=whole_number(1), help="photos that may wait (default: 64, and 32 a thread)"
+        "--queue", metavar="N", type=whole_number(1), help="photos that may wait (default: 32 a thread, at least 64)"
     )
     limits.add_argument(
         "--max-images", metavar="N", type=whole_number(1, 256), help="photos in one request (default: 32)"

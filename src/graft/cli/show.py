@@ -51,6 +51,7 @@ def run(arguments: Namespace, console: Console) -> int:
 def describe(manifest: "BundleManifest", size_bytes: int, digest: str) -> list[str]:
     """A classifier for people: what it tells apart, how well, what it is made of, its terms."""
     from graft.backbones.catalogue import find
+    from graft.evaluation.rejection import threshold_told
     from graft.report.tables import pixels_told
 
     made, network = manifest.provenance, find(manifest.backbone)
@@ -63,7 +64,7 @@ def describe(manifest: "BundleManifest", size_bytes: int, digest: str) -> list[s
         ("Tells apart", f"{len(names):,} classes: {', '.join(names[:MOST_CLASSES])}{more}"),
         (f"{made.scored_on.capitalize()} accuracy", f"{percent(made.accuracy)} of {made.n_scored:,} photos {seen}"),
         ("", f"95 % interval {100 * low:.1f} to {percent(high)}"),
-        *_sureness(manifest),
+        ("Sure", threshold_told(manifest.head.threshold)),
         (
             "Trained",
             f"on {made.n_train:,} photos, recipe {printable(made.recipe)}, Graft {printable(made.graft_version)}",
@@ -77,15 +78,3 @@ def describe(manifest: "BundleManifest", size_bytes: int, digest: str) -> list[s
         ("Terms" if not number else "", f"{what}: {terms}") for number, (what, terms) in enumerate(manifest.licences)
     ]
     return columns([(name, printable(text)) for name, text in rows])
-
-
-def _sureness(manifest: "BundleManifest") -> list[tuple[str, str]]:
-    """From which probability on an answer is sure, where that is known."""
-    from graft.evaluation.rejection import SURE_ACCURACY
-
-    threshold = manifest.head.threshold
-    if threshold is None:
-        return []
-    if threshold == 1:
-        return [("Sure", f"never: at no probability were {SURE_ACCURACY:.0%} of the answers right")]
-    return [("Sure", f"from {threshold:.0%} on: at least {SURE_ACCURACY:.0%} of such answers were right")]

@@ -6,25 +6,36 @@ from graft.evaluation.calibration import confidence_and_right
 
 SURE_ACCURACY = 0.95  # of the answers that are taken as sure
 LEAST_THRESHOLD = 0.5  # a calibrated answer below it is more often wrong than right
+LEAST_PHOTOS = 19  # fewer are not enough for SURE_ACCURACY where one more is counted as wrong
 
 
 def sure_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
     """The least probability for which of the answers given with it or more at least `SURE_ACCURACY` are right.
 
-    One half where all answers together are right so often, and never less.
-
+    One half where all answers together are right so often, and never less; 1 where no probability is enough.
     `probabilities` is `(photo, class)`, calibrated, `labels` `(photo,)`. Answers are counted as if one more had been
-    wrong, so that a few lucky ones are no evidence: fewer than 19 photos give None. 1 where no probability is enough.
+    wrong, so that a few lucky ones are no evidence: fewer than `LEAST_PHOTOS` give None.
     """
-    confidence, right = confidence_and_right(probabilities, labels) if len(labels) else (np.empty(0), np.empty(0))
-    order = np.argsort(-confidence, kind="stable")
-    confidence, n = confidence[order], np.arange(1, len(order) + 1)
-    enough = np.cumsum(right[order]) >= SURE_ACCURACY * (n + 1)
-    enough &= np.append(confidence[1:] < confidence[:-1], True)[: len(n)]  # equal ones are all in or all out
-    if len(n) < SURE_ACCURACY / (1 - SURE_ACCURACY) - 1e-9:
+    n = len(labels)
+    if n < LEAST_PHOTOS:
         return None
+    confidence, right = confidence_and_right(probabilities, labels)
+    order = np.argsort(-confidence, kind="stable")
+    confidence = confidence[order]
+    enough = np.cumsum(right[order]) >= SURE_ACCURACY * np.arange(2, n + 2)
+    enough &= np.append(confidence[1:] < confidence[:-1], True)  # equal ones are all in or all out
     if enough[-1]:
         return LEAST_THRESHOLD
     if not enough.any():
         return 1.0
     return max(float(confidence[np.flatnonzero(enough)[-1]]), LEAST_THRESHOLD)
+
+
+def threshold_told(threshold: float | None) -> str:
+    """From when on an answer is sure, and why, for people."""
+    if threshold is None:
+        return "not known, for too few photos were held out, or an older version made the file"
+    if threshold == 1:
+        return f"never, for at no probability were {100 * SURE_ACCURACY:.0f} % of the answers right"
+    enough = f"at least {100 * SURE_ACCURACY:.0f} %"
+    return f"from {100 * threshold:.1f} % on, for {enough} of such answers to held-out photos were right"

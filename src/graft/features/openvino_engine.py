@@ -126,7 +126,7 @@ def _load(program: Program, form: Form, *, threads: int, streams: int) -> Any:
     side = program.side_pixels
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
-        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+        "PERFORMANCE_HINT": "LATENCY" if program.batch_images == 1 and streams == 1 else "THROUGHPUT",
         "NUM_STREAMS": str(streams),
         "INFERENCE_NUM_THREADS": str(threads),
     }

@@ -23,6 +23,7 @@ from graft.pipeline.workspace import scratch_folder, working
 
 MOST_COMPARED: Final = 5000  # at least 2,000 where there are so many: fewer do not show one answer in a thousand
 MOST_CALIBRATED: Final = 200  # each is computed with all of its activations kept
+LARGEST_BYTES: Final = 1 << 30  # of their pixels, which are all in memory
 LARGEST_LOSS: Final = 0.01  # of the right answers, between two precisions of the same classifier
 BATCH_IMAGES: Final = 32
 
@@ -91,7 +92,7 @@ def _check_float32(bundle: Bundle, compared: Photos) -> None:
     A steep head makes much of the little that the features of both differ by. One photo more or less proves nothing.
     """
     known = compared.labels >= 0
-    with Bundle.load(bundle.path) as trained:
+    with Bundle.load(bundle.path, check=False) as trained:
         if trained.precision == bundle.precision or not known.any():
             return
         wanted, got = (
@@ -139,6 +140,7 @@ def _pixels(judged: Judged | None, bundle: Bundle, most: int, progress: Progress
     side = bundle.manifest.side_pixels
     if judged is None:
         return Photos(np.empty((0, side, side, 3), np.uint8), np.empty(0, int))
+    most = min(most, LARGEST_BYTES // (side * side * 3))
     drawn = np.sort(stream(judged.manifest.seed, "export").permutation(len(judged.photos))[:most])
     photos: list[Photo] = [judged.photos[number] for number in drawn]
     pixels = np.empty((len(photos), side, side, 3), np.uint8)

@@ -23,7 +23,7 @@ class Limits:
     queue_images: Count | None = None  # None: what four full batches of all threads need, and at least 64
     connections: Count = 512
     request_seconds: Seconds = 30.0
-    worker_seconds: Seconds = 20.0  # for one group of images; then the worker counts as hung
+    worker_seconds: Seconds = 20.0  # without an answer while it has images; then the worker counts as hung
     look_seconds: Seconds = 1.0  # between two looks at the classifier's file
     load_seconds: Seconds = 600.0  # a network that was never compiled on this machine takes minutes
     slow_seconds: Seconds = 10.0  # for a header, for each 16 KiB of a body, and for reading the answer

@@ -12,7 +12,7 @@ from graft.serving.process import COMMAND, Worker, WorkerHung, WorkerLost, lost
 from graft.serving.records import Settings
 from graft.serving.waiting import ImageRefusal, Queue
 
-# In full batches of all threads: one that is computed and one that is decoded are with the worker.
+# In full batches of all threads: one that is worked on and one that is at hand are with the worker.
 OUT_BATCHES, QUEUE_BATCHES = 2, 8
 LEAST_QUEUE_IMAGES = 64
 BACK_OFF_SECONDS = (0.0, 0.1, 0.5, 2.0, 5.0)  # before the first, second … start in a row; the last one from then on

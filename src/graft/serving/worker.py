@@ -178,16 +178,16 @@ def _end_at_once(defect: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
-def _read_on(incoming: BinaryIO, *takers: Callable[[Message], None]) -> None:
-    """Give the first message to the first taker and so on, the last one gets all that follow.
+def _read_on(incoming: BinaryIO, begin: Callable[[Message], None], go_on: Callable[[Message], None]) -> None:
+    """Give the first message to `begin`, all others to `go_on`.
 
     When the front is gone, so is this process, whatever it is doing.
     """
-    for taker in itertools.chain(takers[:-1], itertools.repeat(takers[-1])):
-        message = read_message(incoming)
-        if message is None:
-            os._exit(0)
-        taker(message)
+    take = begin
+    while (message := read_message(incoming)) is not None:
+        take(message)
+        take = go_on
+    os._exit(0)
 
 
 def _send(outgoing: BinaryIO, message: Message) -> None:

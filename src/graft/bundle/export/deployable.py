@@ -11,6 +11,7 @@ import numpy as np
 from graft.bundle.export.records import Export, Parity
 from graft.core.errors import IntegrityProblem
 from graft.core.files import write_atomic
+from graft.evaluation.rejection import threshold_told
 
 ASSETS: Final = Path(__file__).parents[1] / "assets" / "deployable"
 FILES: Final = ("predict.py", "Dockerfile", "requirements.txt")
@@ -82,11 +83,6 @@ def readme(export: Export) -> str:
     seen = "which it had never seen" if made.scored_on == "test" else "which its settings were chosen on"
     named = ", ".join(f"`{name}`" for name in export.classes[:MOST_CLASSES])
     more = f" and {len(export.classes) - MOST_CLASSES} more" if len(export.classes) > MOST_CLASSES else ""
-    sureness = "Whether an answer is `sure` is not known: too few photos were kept for choosing a threshold."
-    if export.threshold is not None:
-        sureness = (
-            f"An answer is `sure` from {export.threshold:.0%} on: on photos kept for it, 95 % of such were right."
-        )
     terms = "\n".join(f"- {what}: {licence}" for what, licence in export.licences)
     return f"""# An image classifier
 
@@ -106,7 +102,8 @@ docker run --rm -v "$PWD/photos:/photos:ro" classifier /photos/photo.jpg
 ```
 
 Each photo gives one line of JSON: the likeliest class, its probability, and the probability of each class. The
-probabilities are calibrated: of the answers given with 80 %, about 80 % are right. {sureness}
+probabilities are calibrated: of the answers given with 80 %, about 80 % are right.
+When an answer is `sure`: {threshold_told(export.threshold)}.
 
 ## What is here
 
