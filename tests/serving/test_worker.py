@@ -9,7 +9,9 @@ import psutil
 import pytest
 
 from graft.bundle.bundle import BATCH, Bundle
+from graft.serving.frames import Message
 from graft.serving.supervisor import OUT_BATCHES
+from graft.serving.worker import Inbox
 from tests.bundle.making import install_tiny
 from tests.serving.conftest import RED_PNG
 from tests.serving.odd_worker import BROKEN, EXIT, HANG, RAISE
@@ -130,6 +132,33 @@ def test_not_ready_before_it_is_loaded(tiny_bundle, tmp_path, monkeypatch):
         service.check_ready()
     assert (caught.value.status, caught.value.code) == (503, "not_ready")
     assert caught.value.headers() == {"retry-after": "1"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([0.0, 2.0, 8.0, 9.0], [True, True]),  # six seconds of rest after two of work
+        ([0.0, 2.0, 7.9, 9.0], [True, False]),
+        ([0.0, 0.0, 0.0, 0.0], [True, True]),
+    ],
+)
+def test_all_threads_help_an_image_after_a_rest(monkeypatch, seconds, expected):
+    clock = iter([0.0, *seconds])
+    monkeypatch.setattr("graft.serving.worker.time.monotonic", lambda: next(clock))
+    inbox, helped = Inbox(), []
+    for number in range(len(expected)):
+        inbox.put(Message({"numbers": [number], "kinds": ["file"], "left": []}, [b""]))
+        with inbox.taken() as (_, alone):
+            helped.append(alone)
+    assert helped == expected
+
+
+def test_nobody_helps_an_image_that_has_company():
+    inbox = Inbox()
+    inbox.put(Message({"numbers": [0, 1, 2, 3, 4], "kinds": ["file"] * 5, "left": []}, [b""] * 5))
+    with inbox.taken() as (first, helped_first), inbox.taken() as (second, helped_second):
+        assert [each.number for each in (*first, *second)] == [0, 1, 2, 3, 4]
+        assert not helped_first and not helped_second
 
 
 def test_the_tiny_bundle_is_a_good_one(tiny_bundle, monkeypatch):

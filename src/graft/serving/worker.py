@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from graft.core.version import __version__
 from graft.data.images import check_and_load
 from graft.serving.frames import Message, encode, read_message
 
+# A lone image is helped by all threads where nothing else was to do for so many times as long as the work before: they
+# lose more by it together than the image wins, which others would wait for.
+IDLE_TIMES = 3
 FILE, PIXELS = "file", "pixels"  # what a part is: an image file's content, or decoded pixels
 Refused = dict[str, str]
 Decode = Callable[[Bundle, str, bytes], "np.ndarray | Refused"]
@@ -43,6 +47,7 @@ class Inbox:
     def __init__(self) -> None:
         self._given: dict[int, Given] = {}
         self._n_taken = 0  # by threads that have not come back
+        self._began = self._ended = time.monotonic()  # of the last work without a pause, by any of the threads
         self._changed = Condition()
 
     def put(self, message: Message) -> None:
@@ -57,17 +62,22 @@ class Inbox:
 
     @contextmanager
     def taken(self) -> Iterator[tuple[list[Given], bool]]:
-        """What a thread takes, a batch at most, as soon as there is something; and whether it is the only busy one."""
+        """What a thread takes, a batch at most, as soon as there is something; and whether it may be helped by all."""
         with self._changed:
             self._changed.wait_for(lambda: self._given)
             found = [self._given.pop(number) for number in list(itertools.islice(self._given, BATCH))]
-            alone = not self._n_taken and not self._given
+            now = time.monotonic()
+            rested = now - self._ended >= IDLE_TIMES * (self._ended - self._began)
+            helped = rested and not self._n_taken and not self._given
+            if not self._n_taken:
+                self._began = now
             self._n_taken += 1
         try:
-            yield found, alone
+            yield found, helped
         finally:
             with self._changed:
                 self._n_taken -= 1
+                self._ended = time.monotonic()
 
 
 def decoded(bundle: Bundle, kind: str, data: bytes) -> np.ndarray | Refused:
@@ -90,8 +100,8 @@ def decoded(bundle: Bundle, kind: str, data: bytes) -> np.ndarray | Refused:
 def work(incoming: BinaryIO, outgoing: BinaryIO, decode: Decode = decoded) -> None:
     """Load the classifier that the first message names, then answer images as they come, for good.
 
-    Each thread decodes images and lets the network work on them, with nobody to wait for; one that finds itself alone
-    is helped by all in the network.
+    Each thread decodes images and lets the network work on them, with nobody to wait for; an image that comes while
+    there is little to do is helped by all in the network.
     """
     inbox, jobs = Inbox(), SimpleQueue[Message]()
     threading.excepthook = _end_at_once
@@ -109,8 +119,8 @@ def work(incoming: BinaryIO, outgoing: BinaryIO, decode: Decode = decoded) -> No
 
     def answer_on() -> None:
         while True:
-            with inbox.taken() as (given, alone):
-                message = _answers(bundle, given, decode, alone=alone)
+            with inbox.taken() as (given, helped):
+                message = _answers(bundle, given, decode, helped=helped)
             with sending:
                 _send(outgoing, message)
 
@@ -122,11 +132,11 @@ def work(incoming: BinaryIO, outgoing: BinaryIO, decode: Decode = decoded) -> No
         thread.join()
 
 
-def _answers(bundle: Bundle, given: Sequence[Given], decode: Decode, *, alone: bool) -> Message:
+def _answers(bundle: Bundle, given: Sequence[Given], decode: Decode, *, helped: bool) -> Message:
     """Probabilities `(class,)` float32 of each image, or why it was refused. None is touched by another."""
     found = [decode(bundle, each.kind, each.data) for each in given]
     good = [each for each in found if isinstance(each, np.ndarray)]
-    chances = bundle.predict_pixels(np.stack(good), apart=not alone) if good else ()
+    chances = bundle.predict_pixels(np.stack(good), apart=not helped) if good else ()
     refused = [each if isinstance(each, dict) else None for each in found]
     numbers = [each.number for each in given]
     return Message({"numbers": numbers, "refused": refused}, [row.tobytes() for row in chances])
