@@ -66,7 +66,9 @@ def test_a_worker_that_is_killed_while_it_waits(service):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process so")
 def test_a_worker_that_is_stopped_in_the_middle(service):
     assert service.raw(READY).status == 200
-    service.worker().send_signal(signal.SIGSTOP)
+    worker = service.worker()
+    worker.send_signal(signal.SIGSTOP)
+    assert eventually(lambda: worker.status() == psutil.STATUS_STOPPED)  # its threads go on until one of them is
     assert service.raw(post_image(RED_PNG)).status == 504
     assert fifty_at_once(service) == [200] * 50
 
