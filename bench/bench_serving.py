@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from ideal_queue import answer_seconds
 from PIL import Image
 from sides import SHARED, random_weights, table, train
 
@@ -35,7 +36,6 @@ WRONG = -1  # the status of an answer with another label than the bundle's
 LENGTH = re.compile(rb"content-length: (\d+)")
 PHOTOS, PHOTO_SIDE = 64, 320
 ROUNDS = 3
-IDEAL_REQUESTS = 200_000
 IDLE_SECONDS = 2.0  # the service closes connections that were not used for five
 HEAD = b"POST /predict?top=1 HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ncontent-length: %d\r\n\r\n"
 
@@ -136,15 +136,6 @@ def drive(
     return load
 
 
-def ideal_p99(rate: float, capacity: float, alone: float) -> float:
-    """The 99th percentile of one queue that loses nothing: random arrivals, each 1 / capacity seconds at the front."""
-    draw, waits, wait = random.Random(0), [], 0.0
-    for _ in range(IDEAL_REQUESTS):
-        waits.append(wait)
-        wait = max(0.0, wait + 1 / capacity - draw.expovariate(rate))
-    return alone + sorted(waits)[int(0.99 * IDEAL_REQUESTS)]
-
-
 def photo_files() -> list[bytes]:
     """JPEGs of noise over a colour, of two kinds."""
     draw = np.random.default_rng(0)
@@ -236,7 +227,10 @@ def measure(bundle, files: Sequence[bytes], labels: Sequence[str], pid: int, por
     print()
     rows = []
     for share in (0.7, 2.0):
+        began = processor_seconds(service)
         load = drive(port, files, labels, seconds, rate=share * capacity)
+        work = (processor_seconds(service) - began) / len(load.seconds) * seconds / (seconds + WARM_SECONDS)
+        ideal = sorted(answer_seconds(share * capacity, seconds, work)) if share < 1 else []
         low, high = load.interval(0.99)
         rows.append(
             {
@@ -246,7 +240,8 @@ def measure(bundle, files: Sequence[bytes], labels: Sequence[str], pid: int, por
                 "median ms": f"{1000 * load.percentile(0.5):.1f}",
                 "p99 ms (95 %)": f"{1000 * load.percentile(0.99):.1f} ({1000 * low:.1f} to {1000 * high:.1f})",
                 "p99 / alone": f"{load.percentile(0.99) / median:.1f}",
-                "ideally": f"{ideal_p99(share * capacity, capacity, median) / median:.1f}" if share < 1 else "",
+                "processor ms an image": f"{1000 * work:.1f}",
+                "p99 / alone, ideal queue here": f"{ideal[int(0.99 * len(ideal))] / median:.1f}" if ideal else "",
                 "statuses": " ".join(f"{status}: {count}" for status, count in sorted(load.statuses.items())),
             }
         )
