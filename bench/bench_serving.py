@@ -55,6 +55,16 @@ class Load:
             if json.loads(body)["label"] != expected:
                 self.statuses[WRONG] += 1
 
+    def merge(self, other: "Load") -> None:
+        self.seconds += other.seconds
+        self.statuses += other.statuses
+        self.wall += other.wall
+
+    @property
+    def n_asked(self) -> float:
+        """How many were answered, those of the time before counting among them."""
+        return len(self.seconds) * (self.wall + WARM_SECONDS) / self.wall
+
     def percentile(self, share: float) -> float:
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(share * len(self.seconds)))]
 
@@ -174,7 +184,7 @@ def own_rate(bundle, files: Sequence[bytes], seconds: float) -> float:
 def main() -> None:
     from graft.bundle.bundle import Bundle
 
-    backbone, side, seconds = [*sys.argv[1:], *("mobilenet_1.0", "224", "20")[len(sys.argv) - 1 :]]
+    backbone, side, seconds = [*sys.argv[1:], *("mobilenet_1.0", "224", "60")[len(sys.argv) - 1 :]]
     files = photo_files()
     with tempfile.TemporaryDirectory() as folder:
         path = make_bundle(backbone, int(side), files, Path(folder))
@@ -203,14 +213,13 @@ def measure(bundle, files: Sequence[bytes], labels: Sequence[str], pid: int, por
     own_processor, full_processor = [], []
     for _ in range(ROUNDS):
         began = time.process_time()
-        own.append(own_rate(bundle, files, seconds / 4))
-        own_processor.append((time.process_time() - began) / (own[-1] * seconds / 4))
+        own.append(own_rate(bundle, files, seconds / 12))
+        own_processor.append((time.process_time() - began) / (own[-1] * seconds / 12))
         began = processor_seconds(service)
-        load = drive(port, files, labels, seconds / 4, clients=SATURATING_CLIENTS)
+        load = drive(port, files, labels, seconds / 12, clients=SATURATING_CLIENTS)
         full.append(len(load.seconds) / load.wall)
-        asked = len(load.seconds) * (load.wall + WARM_SECONDS) / load.wall
-        full_processor.append((processor_seconds(service) - began) / asked)
-        alone += drive(port, files, labels, seconds / 4, rate=LONE_RATE).seconds
+        full_processor.append((processor_seconds(service) - began) / load.n_asked)
+        alone += drive(port, files, labels, seconds / 12, rate=LONE_RATE).seconds
     rate, capacity, median = statistics.median(own), statistics.median(full), statistics.median(alone)
     table(
         [
@@ -227,10 +236,14 @@ def measure(bundle, files: Sequence[bytes], labels: Sequence[str], pid: int, por
     print()
     rows = []
     for share in (0.7, 2.0):
-        began = processor_seconds(service)
-        load = drive(port, files, labels, seconds, rate=share * capacity)
-        work = (processor_seconds(service) - began) / len(load.seconds) * seconds / (seconds + WARM_SECONDS)
-        ideal = sorted(answer_seconds(share * capacity, seconds, work)) if share < 1 else []
+        load, work, ideal = Load(), 0.0, []
+        for _ in range(ROUNDS):  # in turns, for this machine's speed varies
+            began = processor_seconds(service)
+            some = drive(port, files, labels, seconds / ROUNDS, rate=share * capacity)
+            load.merge(some)
+            work = (processor_seconds(service) - began) / some.n_asked
+            ideal += answer_seconds(share * capacity, seconds / ROUNDS, work) if share < 1 else []
+        ideal.sort()
         low, high = load.interval(0.99)
         rows.append(
             {
