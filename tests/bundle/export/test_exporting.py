@@ -12,7 +12,7 @@ from graft.backbones.catalogue import find
 from graft.bundle.bundle import Bundle
 from graft.bundle.export import exporting
 from graft.bundle.export.exporting import Photos, export_bundle
-from graft.bundle.export.formats import KINDS, check_network, check_possible
+from graft.bundle.export.formats import KINDS, check_network, check_possible, made_of
 from graft.bundle.export.parity import Answers
 from graft.bundle.export.records import Export
 from graft.cli.main import main
@@ -36,8 +36,10 @@ BOTH = [
 ]
 
 
-def possible(format: str) -> bool:
-    return all(importlib.util.find_spec(module) is not None for module in KINDS[format].modules)
+def needed(format: str, numbers: str = "float32") -> str:
+    """The packages that are needed and not there, as a list in words; empty where the format can be made."""
+    modules = KINDS[made_of(format, numbers)].modules
+    return ", ".join(package for module, package in modules.items() if importlib.util.find_spec(module) is None)
 
 
 def read_back(format: str, folder: Path, photos: np.ndarray, scratch: Path, backend: str = "") -> np.ndarray:
@@ -60,8 +62,8 @@ def read_back(format: str, folder: Path, photos: np.ndarray, scratch: Path, back
 
 @pytest.mark.parametrize(("format", "numbers"), BOTH)
 def test_each_format_answers_the_same(finished, tmp_path, format, numbers):
-    if not possible(format):
-        pytest.skip(f"{format} needs {', '.join(KINDS[format].modules.values())}")
+    if missing := needed(format, numbers):
+        pytest.skip(f"{format} in {numbers} needs {missing}")
     folder = tmp_path / "export"
     done = export(finished.run, format=format, numbers=numbers, output=folder, progress=SilentProgress())
     stored = from_json(Export, (folder / "export.json").read_bytes(), source="export.json")
@@ -94,13 +96,14 @@ def test_files_of_keras_answer_on_every_backend(bundle, tmp_path, format, backen
 
 
 @pytest.mark.slow
-def test_smaller_numbers_make_smaller_files(finished, tmp_path):
-    if not possible("onnx"):
-        pytest.skip("onnx is not installed")
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_smaller_numbers_make_smaller_files(finished, tmp_path, format):
+    if missing := needed(format, "int8"):
+        pytest.skip(f"{format} in int8 needs {missing}")
     sizes = []
     for numbers in ("float32", "float16", "int8"):
-        export(finished.run, format="onnx", numbers=numbers, output=tmp_path / numbers, progress=SilentProgress())
-        sizes.append((tmp_path / numbers / "model.onnx").stat().st_size)
+        export(finished.run, format=format, numbers=numbers, output=tmp_path / numbers, progress=SilentProgress())
+        sizes.append(sum(path.stat().st_size for path in (tmp_path / numbers).glob("model.*")))
     assert sizes[1] < 0.55 * sizes[0] and sizes[2] < 0.3 * sizes[0]
 
 
@@ -142,8 +145,8 @@ def test_solid_colours_keep_their_names_in_the_classifier_and_on_the_command_lin
 )
 def test_solid_colours_keep_their_names_in_each_format(colours, tmp_path, format):
     """From pixels to the label: red is red, also in the order of the classes."""
-    if not possible(format):
-        pytest.skip(f"{format} needs {', '.join(KINDS[format].modules.values())}")
+    if missing := needed(format):
+        pytest.skip(f"{format} needs {missing}")
     export(colours, format=format, output=tmp_path / "export", progress=SilentProgress())
     labels = json.loads((tmp_path / "export" / "labels.json").read_text())
     chances = read_back(format, tmp_path / "export", colour_photos(99), tmp_path)
@@ -224,14 +227,18 @@ def test_sabotage_other_weights_are_noticed(bundle, tmp_path, monkeypatch):
     assert not (tmp_path / "export").exists()
 
 
-def test_sabotage_smaller_numbers_hide_no_wrong_conversion(bundle, tmp_path, monkeypatch):
+@pytest.mark.parametrize("numbers", ["float16", pytest.param("int8", marks=pytest.mark.slow)])
+def test_sabotage_smaller_numbers_hide_no_wrong_conversion(bundle, tmp_path, monkeypatch, numbers):
     """They are judged on photos, which may not show it; their float32 form is on the golden examples."""
+    if missing := needed("openvino", numbers):
+        pytest.skip(f"openvino in {numbers} needs {missing}")
     compare = exporting._Work.answers
     monkeypatch.setattr(
         exporting._Work, "answers", lambda self, path, pixels: compare(self, path, pixels[..., ::-1].copy())
     )
+    given = bundle.golden_examples()[0]
     with pytest.raises(IntegrityProblem, match="in float32 must answer as the bundle does"):
-        exported(bundle, tmp_path / "export", tmp_path / "scratch", numbers="float16")
+        exported(bundle, tmp_path / "export", tmp_path / "scratch", numbers=numbers, calibration=given)
     assert not (tmp_path / "export").exists()
 
 
@@ -278,8 +285,8 @@ def test_a_file_alone_is_compared_on_its_golden_examples(finished, tmp_path):
 
 
 def test_int8_needs_photos_to_be_calibrated_on(finished, tmp_path):
-    if not possible("onnx"):
-        pytest.skip("onnx is not installed")
+    if missing := needed("onnx"):
+        pytest.skip(f"onnx needs {missing}")
     with pytest.raises(BadInput, match="int8 must have photos to be calibrated on, got none"):
         export(finished.bundle, format="onnx", numbers="int8", output=tmp_path / "out", progress=SilentProgress())
 
@@ -295,7 +302,7 @@ def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
 def test_what_cannot_be_is_said_at_once(monkeypatch):
     with pytest.raises(BadInput, match="--format keras must be of float32, got int8") as caught:
         check_possible("keras", "int8")
-    assert "onnx, litert, folder" in caught.value.hint
+    assert "onnx, openvino, litert, folder" in caught.value.hint
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for format in ("onnx", "folder", "litert", "saved-model"):
         with pytest.raises(BadInput, match=f"--format {format} needs TensorFlow") as caught:
@@ -303,16 +310,27 @@ def test_what_cannot_be_is_said_at_once(monkeypatch):
         assert caught.value.code == "extra_missing" and "pip install 'graft-vision[" in caught.value.hint
     for format in ("openvino", "keras", "h5"):
         check_possible(format, "float32")
+    check_possible("openvino", "float16")
+    with pytest.raises(BadInput, match="--format openvino in int8 needs TensorFlow and tf2onnx and onnx") as caught:
+        check_possible("openvino", "int8")
+    assert caught.value.code == "extra_missing"
+    assert "Without it there are keras, h5, and openvino in float32 and float16." in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "vit_b16"])
 def test_networks_that_a_format_cannot_hold_are_told(name):
     for format in ("onnx", "folder", "keras", "h5"):
         with pytest.raises(BadInput, match=f"--format {format} must be of another network") as caught:
-            check_network(format, find(name))
-        assert "Use --format openvino, saved-model or litert." in caught.value.hint
-    check_network("openvino", find(name))
-    check_network("onnx", find("resnet50"))
+            check_network(format, "float32", find(name))
+        assert "Use --format openvino or saved-model or litert." in caught.value.hint
+    for numbers in ("float32", "float16"):
+        check_network("openvino", numbers, find(name))
+    told = "--format openvino in int8 must be of another network, for it is made of onnx, which cannot hold"
+    with pytest.raises(BadInput, match=told) as caught:
+        check_network("openvino", "int8", find(name))
+    assert "Use --format litert, or --numbers float32 or float16." in caught.value.hint
+    for format in ("onnx", "openvino"):
+        check_network(format, "int8", find("resnet50"))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import numpy as np
 from graft.backbones.catalogue import find
 from graft.backbones.networks import fastest_format
 from graft.bundle.bundle import bundle_classifier, bundle_program, bundle_weights
-from graft.bundle.export import onnx_files
+from graft.bundle.export import onnx_files, openvino_files
 from graft.bundle.export.network import OUTPUT, classifier_model, operations
 from graft.bundle.format import read_bundle
 from graft.bundle.records import BundleManifest
@@ -37,12 +37,13 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     with file:
         classifier = bundle_classifier(manifest, file.tensors)
     program, weights = bundle_program(manifest), bundle_weights(path, manifest)
-    in_openvino = job["format"] == "openvino"
-    data_format = fastest_format(find(program.backbone)) if in_openvino else "channels_last"
+    first = job["made_of"]
+    data_format = fastest_format(find(program.backbone)) if first == "openvino" else "channels_last"
     model = classifier_model(program, weights, classifier, data_format=data_format)
     photos = np.load(job["photos"], mmap_mode="r", allow_pickle=False) if job["photos"] else None
     forms = {form: Path(target) for form, target in job["forms"].items()}
-    WRITERS[job["format"]](model, forms, photos, manifest)
+    write = WRITERS[first] if first == job["format"] else _openvino_of_onnx
+    write(model, forms, photos, manifest)
     return {}
 
 
@@ -79,13 +80,19 @@ def _openvino(model: Any, forms: Forms, photos: np.ndarray | None, manifest: Bun
     model.export(str(plain), format="openvino", verbose=False)
     graph = openvino.Core().read_model(str(plain))
     free_batch(graph)
-    graph.inputs[0].get_tensor().set_names({INPUT})
-    graph.outputs[0].get_tensor().set_names({OUTPUT})
-    graph.set_rt_info(list(manifest.classes), ["model_info", "labels"])
+    openvino_files.finish(graph, inputs=INPUT, outputs=OUTPUT, classes=manifest.classes)
     for form, path in forms.items():
         openvino.save_model(graph, str(path), compress_to_fp16=form == "float16")
     for path in (plain, plain.with_suffix(".bin")):
         path.unlink()
+
+
+def _openvino_of_onnx(model: Any, forms: Forms, photos: np.ndarray | None, manifest: BundleManifest) -> None:
+    sources = {form: path.with_suffix(".onnx") for form, path in forms.items()}
+    _onnx(model, sources, photos, manifest)
+    for form, path in forms.items():
+        openvino_files.write_of_onnx(sources[form], path, inputs=INPUT, outputs=OUTPUT, classes=manifest.classes)
+        sources[form].unlink()
 
 
 def _keras(model: Any, forms: Forms, photos: np.ndarray | None, manifest: BundleManifest) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from graft.backbones.catalogue import find
 from graft.bundle.bundle import Bundle
 from graft.bundle.export.deployable import check_program, write_deployable
-from graft.bundle.export.formats import FORMS, KINDS, check_network, check_possible
+from graft.bundle.export.formats import FORMS, KINDS, check_network, check_possible, made_of
 from graft.bundle.export.parity import Answers, check, compare, problem
 from graft.bundle.export.records import Export, Form, Format, InputSpec, Numbers, Parity
 from graft.core import machine
@@ -62,7 +62,7 @@ def export_bundle(
     export answers otherwise, `ResourceProblem` where it cannot be made or written. Nothing is left then.
     """
     check_possible(format, numbers)
-    check_network(format, find(bundle.manifest.backbone))
+    check_network(format, numbers, find(bundle.manifest.backbone))
     if numbers == "int8" and (calibration is None or not len(calibration)):
         raise BadInput("--numbers int8 must have photos to be calibrated on, got none.", hint="Give a run or --data.")
     kind = KINDS[format]
@@ -105,9 +105,16 @@ class _Work:
         for path in forms.values():
             make_directory(path.parent)
         paths = {form: str(path) for form, path in forms.items()}
-        job = {"bundle": str(self.bundle.path), "format": self.format, "forms": paths, "photos": photos}
+        first = made_of(self.format, self.numbers)
+        job = {
+            "bundle": str(self.bundle.path),
+            "format": self.format,
+            "made_of": first,
+            "forms": paths,
+            "photos": photos,
+        }
         with self.progress.stage(f"Writing {kind.title}", None, "files"):
-            self._run("graft.bundle.export.convert_worker", job, f"Writing {kind.title}", kind.backend)
+            self._run("graft.bundle.export.convert_worker", job, f"Writing {kind.title}", KINDS[first].backend)
         return forms
 
     def prove(self, network: Path, golden: np.ndarray, probabilities: np.ndarray) -> None:

@@ -13,7 +13,10 @@ from graft.core.errors import BadInput
 
 @dataclass(frozen=True)
 class Kind:
-    """One format. `backend` is what Keras runs on while it is made; `modules` must be there, each with its package."""
+    """One format. `backend` is what Keras runs on while it is made; `modules` must be there, each with its package.
+
+    In int8 it may be made of another format's files, `of_in_int8`, and then needs what that needs.
+    """
 
     file: str
     title: str
@@ -21,6 +24,7 @@ class Kind:
     backend: Literal["tensorflow", "openvino"]
     modules: Mapping[str, str]
     extra: str = ""  # of graft-vision, that brings them all; "": the base does
+    of_in_int8: Format | None = None
 
 
 # What is written of each: first the float32 form, which must answer the golden examples, then what is asked for, where
@@ -38,7 +42,7 @@ _EVERY: Final[tuple[Numbers, ...]] = ("float32", "float16", "int8")
 KINDS: Mapping[Format, Kind] = MappingProxyType(
     {
         "onnx": Kind("model.onnx", "ONNX", _EVERY, "tensorflow", _ONNX, "export,finetune"),
-        "openvino": Kind("model.xml", "OpenVINO", ("float32", "float16"), "openvino", {}),
+        "openvino": Kind("model.xml", "OpenVINO", _EVERY, "openvino", {}, of_in_int8="onnx"),
         "keras": Kind("model.keras", "Keras", ("float32",), "openvino", {}),
         "h5": Kind("model.h5", "Keras HDF5", ("float32",), "openvino", {}),
         "saved-model": Kind(
@@ -64,15 +68,29 @@ UNABLE: Mapping[str, tuple[Format, ...]] = MappingProxyType(
 )
 
 
-def check_network(format: Format, record: BackboneRecord) -> None:
-    """Refuse (`BadInput`) a network that a format does not hold."""
+def made_of(format: Format, numbers: Numbers) -> Format:
+    """The format that the network is converted to first: `format` itself, or another whose files it is made of."""
+    return (numbers == "int8" and KINDS[format].of_in_int8) or format
+
+
+def check_network(format: Format, numbers: Numbers, record: BackboneRecord) -> None:
+    """Refuse (`BadInput`) a network that a format does not hold in these numbers."""
     unable = UNABLE.get(record.family, ())
-    if format in unable:
-        *first, last = [name for name in KINDS if name not in unable]
+    first = made_of(format, numbers)
+    if first in unable:
+        which, why = (f" in {numbers}", f"it is made of {first}, which") if first != format else ("", "it")
         raise BadInput(
-            f"--format {format} must be of another network, for it cannot hold {record.title}.",
-            hint=f"Use --format {', '.join(first)} or {last}.",
+            f"--format {format}{which} must be of another network, for {why} cannot hold {record.title}.",
+            hint=_instead(format, numbers, unable),
         )
+
+
+def _instead(format: Format, numbers: Numbers, unable: tuple[Format, ...]) -> str:
+    """The formats that hold these numbers of such a network, and the numbers that this format holds of it."""
+    formats = [name for name in KINDS if numbers in KINDS[name].numbers and made_of(name, numbers) not in unable]
+    others = [name for name in KINDS[format].numbers if made_of(format, name) not in unable]
+    more = f", or --numbers {' or '.join(others)}" if others else ""
+    return f"Use --format {' or '.join(formats)}{more}."
 
 
 def check_possible(format: Format, numbers: Numbers) -> None:
@@ -84,12 +102,14 @@ def check_possible(format: Format, numbers: Numbers) -> None:
             f"--format {format} must be of {' or '.join(kind.numbers)}, got {numbers}.",
             hint=f"{numbers} can be had as {able}.",
         )
-    missing = [package for module, package in kind.modules.items() if importlib.util.find_spec(module) is None]
+    maker = KINDS[made_of(format, numbers)]
+    missing = [package for module, package in maker.modules.items() if importlib.util.find_spec(module) is None]
     if missing:
-        without = "openvino, keras and h5 need none of it"
+        what = format if maker is kind else f"{format} in {numbers}"
+        lacking = f"{' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
         raise BadInput(
-            f"--format {format} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
-            "installed.",
-            hint=f"Type: pip install 'graft-vision[{kind.extra}]'. Of the other formats {without}.",
+            f"--format {what} needs {lacking}.",
+            hint=f"Type: pip install 'graft-vision[{maker.extra}]'. Without it there are keras, h5, and openvino in "
+            "float32 and float16.",
             code="extra_missing",
         )
