@@ -21,7 +21,7 @@ def test_the_least_probability_that_is_right_often_enough():
     assert sure_threshold(*answers(confidence[100:], right[100:])) == 1.0
 
 
-def test_a_classifier_that_is_always_right_is_sure_from_one_half_on():
+def test_a_guess_is_never_sure_however_good_all_together_are():
     assert sure_threshold(*answers(np.linspace(0.9, 1, 40), np.ones(40))) == LEAST_THRESHOLD
     assert sure_threshold(*answers(np.linspace(0.5, 1, 40), np.ones(40))) == LEAST_THRESHOLD
 
@@ -44,7 +44,7 @@ def test_what_is_sure_was_right_often_enough(pairs):
     sure = confidence >= threshold
     if threshold < 1:
         assert right[sure].mean() >= SURE_ACCURACY
-    for lower in confidence[confidence < threshold]:
+    for lower in confidence[(confidence < threshold) & (confidence >= LEAST_THRESHOLD)]:
         kept = right[confidence >= lower]
         assert kept.sum() < SURE_ACCURACY * (len(kept) + 1)
 

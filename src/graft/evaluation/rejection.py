@@ -5,14 +5,14 @@ import numpy as np
 from graft.evaluation.calibration import confidence_and_right
 
 SURE_ACCURACY = 0.95  # of the answers that are taken as sure
-LEAST_THRESHOLD = 0.5  # a calibrated answer below it is more often wrong than right
+LEAST_THRESHOLD = 0.8  # of calibrated answers below it more than one in five is wrong, however good all together are
 LEAST_PHOTOS = 19  # fewer are not enough for SURE_ACCURACY where one more is counted as wrong
 
 
 def sure_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
     """The least probability for which of the answers given with it or more at least `SURE_ACCURACY` are right.
 
-    One half where all answers together are right so often, and never less; 1 where no probability is enough.
+    Never less than `LEAST_THRESHOLD`, also where all answers together are right so often; 1 where none is enough.
     `probabilities` is `(photo, class)`, calibrated, `labels` `(photo,)`. Answers are counted as if one more had been
     wrong, so that a few lucky ones are no evidence: fewer than `LEAST_PHOTOS` give None.
     """
