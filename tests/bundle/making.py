@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from graft.core.tensors import read_tensors, tensors_sha256, write_tensors
 from graft.data.images import encode_png
 from graft.data.records import ImageRules
 from graft.features.preprocessing import network_input, whitening_of
-from graft.features.records import Output, Pooling, Program
+from graft.features.records import Output, Pooling, Precision, Program
 from graft.training.heads.records import Activation
 from graft.training.records import Classifier, Hidden
 
@@ -177,9 +178,14 @@ def layered_classifier(pooling: Pooling = "none", units: tuple[int, ...] = (5, 4
     )
 
 
-def write_tiny(path: Path, classifier: Classifier | None = None, classes: tuple[str, ...] = COLOURS) -> Path:
+def write_tiny(
+    path: Path,
+    classifier: Classifier | None = None,
+    classes: tuple[str, ...] = COLOURS,
+    precision: Precision = "float32",
+) -> Path:
     weights = tiny_weights(path.parent)
-    program, classifier = tiny_program(weights), classifier or colour_classifier()
+    program, classifier = replace(tiny_program(weights), precision=precision), classifier or colour_classifier()
     photos = stream(0, "tiny golden").integers(0, 256, size=(3, SIDE, SIDE, 3)).astype(np.uint8)
     golden = make_golden(program, weights, classifier, photos, threads=1, cache=path.parent)
     save_bundle(

@@ -338,6 +338,7 @@ tensors("head_of_doubles", lambda t: t.update({"head/mean": t["head/mean"].astyp
 tensors("head_of_one_unit", lambda t: t.update({"head/kernel": np.zeros((6, 1), np.float32)}))
 tensors("head_of_a_million", lambda t: t.update({"head/kernel": np.zeros((1_000_000, 3), np.float32)}))
 tensors("a_stranger_in_the_head", lambda t: t.update({"head/code": np.zeros(3, np.uint8)}))
+tensors("a_shift_in_float32", lambda t: t.update({"head/shift": np.zeros(6, np.float32)}))
 tensors("a_stranger", lambda t: t.update({"optimizer/state": np.zeros(3, np.float32)}))
 tensors("a_path_as_name", lambda t: t.update({"../../etc/passwd": np.zeros(3, np.float32)}))
 tensors("a_path_as_weight", lambda t: t.update({"backbone/../../x/kernel": np.zeros(3, np.float32)}))

@@ -12,7 +12,7 @@ import numpy as np
 
 from graft.backbones.catalogue import catalogue
 from graft.backbones.weights import WeightsFile, open_weights
-from graft.bundle.checks import BACKBONE, WHITENING
+from graft.bundle.checks import BACKBONE, SHIFT, WHITENING
 from graft.bundle.format import read_bundle, write_bundle
 from graft.bundle.golden import GoldenExamples, check_answers, check_photo
 from graft.bundle.records import BundleManifest, Failure, HeadSpec, HiddenSpec, Prediction, Provenance
@@ -25,7 +25,7 @@ from graft.data.records import ImageRules
 from graft.features.engines import Engine, best_precision, open_engine, run_pixels
 from graft.features.preprocessing import whitening_of
 from graft.features.records import Output, Precision, Program
-from graft.training.linear import classify
+from graft.training.linear import classify, in_float32
 from graft.training.records import Classifier, Hidden
 
 # Batch shapes that are compiled, each when it is first needed: all threads on one photo, or a batch for each thread.
@@ -76,6 +76,8 @@ def save_bundle(
         "golden/pixels": golden.pixels,
         "golden/probabilities": golden.probabilities,
     }
+    if classifier.shift is not None:
+        own[SHIFT] = classifier.shift
     whitening = whitening_of(program.preprocessing, weights)
     if whitening is not None:
         own |= {f"{WHITENING}{name}": array for name, array in whitening.tensors().items()}
@@ -130,14 +132,15 @@ class Bundle:
         with file:
             own = [name for name in file.tensors if not name.startswith((BACKBONE, WHITENING))]
             arrays = {name: np.array(file.tensors[name]) for name in own}
+        here = _precision_here(manifest, precision)
         bundle = cls(
             path=path,
             manifest=manifest,
-            precision=_precision_here(manifest, precision),
+            precision=here,
             cache=cache or machine.cache_directory(),
             threads=threads or machine.threads(),
             rules=rules or manifest.rules,
-            _classifier=bundle_classifier(manifest, arrays),
+            _classifier=bundle_classifier(manifest, arrays, here),
             _photo=arrays["golden/photo"].tobytes(),
             _golden_pixels=arrays["golden/pixels"],
             _golden_probabilities=arrays["golden/probabilities"],
@@ -301,10 +304,10 @@ def _name(item: Input) -> str:
     return str(item) if isinstance(item, Path | str) else ""
 
 
-def bundle_classifier(manifest: BundleManifest, tensors: Mapping[str, np.ndarray]) -> Classifier:
-    """The head of a bundle, from copies of its tensors `head/…`."""
+def bundle_classifier(manifest: BundleManifest, tensors: Mapping[str, np.ndarray], precision: Precision) -> Classifier:
+    """The head of a bundle for features computed in this precision, from copies of its tensors `head/…`."""
     arrays = {name: np.array(tensor) for name, tensor in tensors.items() if name.startswith("head/")}
-    return Classifier(
+    classifier = Classifier(
         taps=manifest.head.taps,
         mean=arrays["head/mean"],
         scale=arrays["head/scale"],
@@ -317,7 +320,9 @@ def bundle_classifier(manifest: BundleManifest, tensors: Mapping[str, np.ndarray
             Hidden(arrays[f"head/hidden_{number}/kernel"], arrays[f"head/hidden_{number}/bias"], each.activation)
             for number, each in enumerate(manifest.head.hidden)
         ),
+        shift=arrays.get(SHIFT),
     )
+    return in_float32(classifier) if precision == "float32" else classifier
 
 
 def _head_spec(classifier: Classifier, program: Program) -> HeadSpec:

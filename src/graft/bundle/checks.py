@@ -16,6 +16,7 @@ from graft.bundle.records import BundleManifest, HeadSpec
 from graft.core.errors import IntegrityProblem
 
 BACKBONE, WHITENING = "backbone/", "whitening/"
+SHIFT = "head/shift"
 DIRECTIONS, GAINS = f"{WHITENING}directions", f"{WHITENING}gains"
 WEIGHT_NAME = re.compile(r"backbone/[A-Za-z0-9_.-]{1,120}/[A-Za-z0-9_.-]{1,120}")
 WEIGHT_DTYPES = ("float32", "float16")
@@ -101,6 +102,8 @@ def check_layout(
     """Check names, shapes and dtypes of the tensors, and the number of weights, without reading a value."""
     expected = expected_layout(manifest, record)
     for name, (dtype, shapes) in expected.items():
+        if name == SHIFT and name not in tensors:
+            continue  # as in files from before there was one
         if name not in tensors:
             refuse(source, f"tensor {name} must be there, got none")
         array = tensors[name]
@@ -139,7 +142,10 @@ def _check_whitening(manifest: BundleManifest, tensors: Mapping[str, np.ndarray]
 def expected_layout(
     manifest: BundleManifest, record: BackboneRecord
 ) -> dict[str, tuple[str, tuple[tuple[int, ...], ...]]]:
-    """Dtype and allowed shapes of every tensor that is no weight of the backbone, save `golden/photo`."""
+    """Dtype and allowed shapes of every tensor that is no weight of the backbone, save `golden/photo`.
+
+    All must be there but `head/shift`, which files from before it was kept are without.
+    """
     classes, side, count = len(manifest.classes), manifest.side_pixels, manifest.golden.count
     head = manifest.head
     width = sum(size for tap, size in zip(record.taps, record.tap_widths, strict=True) if tap in head.taps)
@@ -147,11 +153,13 @@ def expected_layout(
         width = _last_width(head, record)
     units = (classes, 1) if classes == 2 else (classes,)  # two classes may have one sigmoid unit
     widths = (width, *(each.units for each in head.hidden))
-    hidden: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {}
+    beside: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {}
     for number, (below, above) in enumerate(itertools.pairwise(widths)):
-        hidden[f"head/hidden_{number}/kernel"] = ("float32", ((below, above),))
-        hidden[f"head/hidden_{number}/bias"] = ("float32", ((above,),))
-    return hidden | {
+        beside[f"head/hidden_{number}/kernel"] = ("float32", ((below, above),))
+        beside[f"head/hidden_{number}/bias"] = ("float32", ((above,),))
+    if manifest.precision != "float32":
+        beside[SHIFT] = ("float32", ((width,),))
+    return beside | {
         "head/mean": ("float32", ((width,),)),
         "head/scale": ("float32", ((width,),)),
         "head/kernel": ("float32", tuple((widths[-1], unit) for unit in units)),

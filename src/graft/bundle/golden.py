@@ -16,7 +16,7 @@ from graft.data.images import load_pixels
 from graft.data.records import ImageRules
 from graft.features.engines import open_engine, run_pixels
 from graft.features.records import Precision, Program
-from graft.training.linear import classify
+from graft.training.linear import classify, in_float32
 from graft.training.records import Classifier
 
 PHOTO = Path(__file__).parent / "assets" / "golden.jpg"
@@ -52,7 +52,8 @@ def make_golden(
 ) -> GoldenExamples:
     """Compute golden examples: Graft's own drawn photo, then `pixels` `(photo, side, side, 3)` uint8, at most 63.
 
-    None of the user's photos is needed: they would be in every copy of the bundle. The reference runs in float32.
+    None of the user's photos is needed: they would be in every copy of the bundle. The reference runs in float32, with
+    the classifier as it is there.
     """
     if len(pixels) > 63:
         raise BadInput(f"golden photos must be at most 63, got {len(pixels)}")
@@ -64,8 +65,9 @@ def make_golden(
 
     def answers(precision: Precision, batch_images: int) -> np.ndarray:
         variant = replace(program, outputs=classifier.outputs, precision=precision, batch_images=batch_images)
+        head = in_float32(classifier) if precision == "float32" else classifier
         with open_engine(variant, weights, threads=threads, cache=cache) as engine:
-            return classify(classifier, run_pixels(engine, pixels))
+            return classify(head, run_pixels(engine, pixels))
 
     reference = answers("float32", program.batch_images)
     precisions: set[Precision] = {"float32", program.precision}

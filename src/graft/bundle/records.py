@@ -45,6 +45,9 @@ class HeadSpec:
 
     It reads the averages of taps; or, with layers of its own, the network's last layer: its averages, its maxima, or
     with the pooling "none" all values of its map of `positions` (height, width), or of its tokens, so many in a row.
+
+    Where the bundle's precision is not float32 there is a tensor more, `head/shift`: by how much each feature is larger
+    in float32, on average over training photos. It is added to `head/mean` where features are computed in float32.
     """
 
     taps: Annotated[tuple[str, ...], Len(1)]

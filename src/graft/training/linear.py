@@ -33,6 +33,17 @@ def classify(classifier: Classifier, values: Mapping[str, np.ndarray], *, rounde
     return probabilities(classifier, features_matrix(values, classifier.outputs, rounded=rounded))
 
 
+def in_float32(classifier: Classifier) -> Classifier:
+    """The classifier for features that were computed in float32, whatever those were that it belongs to.
+
+    Rounding to bfloat16 inside a network moves its features as a whole, by little; a head that scales steeply would
+    take that for a difference between photos.
+    """
+    if classifier.shift is None:
+        return classifier
+    return replace(classifier, mean=classifier.mean + classifier.shift, shift=None)
+
+
 def decision(classifier: Classifier, features: np.ndarray) -> np.ndarray:
     """Logits before the temperature: `(photo, unit)` float32, for features `(photo, width)`.
 

@@ -115,7 +115,9 @@ class Classifier:
     chosen taps concatenated from the lowest up, or with another `pooling` the maxima or all values of one layer. Mean
     and scale are `(width,)`, kernel `(width, unit)`, bias `(unit,)`, float32; one unit for each class, or a single
     sigmoid unit for two classes. `scale` is 0 for near-constant features. From `threshold` on an answer is sure; None
-    where too few photos were held out to say.
+    where too few photos were held out to say. `shift`, `(width,)` float32, is by how much the features are larger in
+    float32, on average over training photos, than in the bfloat16 that the head belongs to (see `linear.in_float32`);
+    None where they were float32 already, and where nobody has looked.
     """
 
     taps: tuple[str, ...]
@@ -127,6 +129,7 @@ class Classifier:
     pooling: Pooling = "avg"  # "none": all values of the one layer, flattened in the order (height, width, channel)
     hidden: tuple[Hidden, ...] = ()
     threshold: float | None = None
+    shift: np.ndarray | None = None
 
     @property
     def outputs(self) -> tuple[Output, ...]:

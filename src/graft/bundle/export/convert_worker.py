@@ -35,7 +35,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     path = Path(job["bundle"])
     manifest, file = read_bundle(path)
     with file:
-        classifier = bundle_classifier(manifest, file.tensors)
+        classifier = bundle_classifier(manifest, file.tensors, "float32")
     program, weights = bundle_program(manifest), bundle_weights(path, manifest)
     first = job["made_of"]
     data_format = fastest_format(find(program.backbone)) if first == "openvino" else "channels_last"
