@@ -14,22 +14,27 @@ from graft.core.randomness import stream
 from graft.core.records import record_hash
 from graft.core.version import __version__
 from graft.data.images import resize
-from graft.data.records import Manifest
 from graft.pipeline.planning import Resolved, program_of
 from graft.pipeline.scoring import Candidate
+from graft.pipeline.shifting import with_shift
+from graft.pipeline.work import Work
 from graft.training.records import Classifier
 
 GOLDEN_PATTERNS = 7  # beside the drawn photo: eight examples fill one batch
 
 
-def write_classifier(path: Path, manifest: Manifest, kept: Candidate) -> str:
-    """Write a bundle; returns the SHA-256 of the file. No photo of the user's goes into it."""
+def write_classifier(path: Path, work: Work, kept: Candidate) -> str:
+    """Write a bundle; returns the SHA-256 of the file. No photo of the user's goes into it.
+
+    Raises: as `extract`, of the photos that are read for what the classifier needs to know of another precision.
+    """
     plan, weights, evaluation = kept.resolved.plan, kept.resolved.weights, kept.evaluation
-    program = replace(program_of(plan, weights.sha256), outputs=kept.classifier.outputs)
+    manifest, classifier = work.intake.manifest, with_shift(work, kept)
+    program = replace(program_of(plan, weights.sha256), outputs=classifier.outputs)
     golden = make_golden(
         program,
         weights,
-        kept.classifier,
+        classifier,
         patterns(plan.side_pixels),
         threads=plan.threads,
         cache=machine.cache_directory(),
@@ -49,7 +54,7 @@ def write_classifier(path: Path, manifest: Manifest, kept: Candidate) -> str:
         path,
         program=program,
         weights=weights,
-        classifier=kept.classifier,
+        classifier=classifier,
         classes=manifest.classes,
         golden=golden,
         provenance=provenance,

@@ -20,7 +20,7 @@ def leave(work: Work, kept: Candidate, activations: Activations, events: Sequenc
     """Write the classifier, its evaluation, answers and thumbnails, and what is known of how they came about."""
     run = work.run
     with work.clock.stage("bundle"), work.progress.stage("Writing the classifier", None, "files"):
-        bundle_hash = write_classifier(run.bundle, work.intake.manifest, kept)
+        bundle_hash = write_classifier(run.bundle, work, kept)
     with work.clock.stage("report"):
         run.write(replace(kept.evaluation, bundle_hash=bundle_hash))
         run.write(kept.scored.last_layer)

@@ -105,7 +105,7 @@ def _left(
         answers = answers_of(work, tuned.classifier, weights)
         candidate = measured(work, probed, answers)
     if bundle:
-        write_classifier(work.run.path / bundle, work.intake.manifest, candidate)
+        write_classifier(work.run.path / bundle, work, candidate)
     summary = PhaseSummary(
         name=step.schedule.phase.name,
         best_epoch=first + tuned.best_epoch,
