@@ -14,6 +14,7 @@ import pytest
 from graft.bundle.bundle import Bundle
 from graft.bundle.format import read_bundle
 from graft.core.version import __version__
+from graft.data.records import ImageRules
 
 BUNDLES = Path(__file__).parent / "bundles"
 FILES = sorted(BUNDLES.glob("*/*.graft"))
@@ -41,6 +42,9 @@ def test_this_version_is_among_them():
     manifests = [read_bundle(file)[0] for file in FILES if file.parent.name == __version__]
     assert any(manifest.head.hidden for manifest in manifests)
     assert any(manifest.preprocessing.normalization for manifest in manifests)
+    assert any(manifest.head.threshold is not None for manifest in manifests)
+    assert any(manifest.precision == "bfloat16" for manifest in manifests)
+    assert any(manifest.rules != ImageRules() for manifest in manifests)
 
 
 def test_sabotage_a_changed_file_is_noticed(tmp_path):
