@@ -14,11 +14,12 @@ JOBS ?= auto
 # What is installed beside the base to run the tests; jax and torch join the tests where they are named here.
 EXTRAS ?= export,finetune,parquet,serve,tensorboard,dev
 
-.PHONY: help demo test test-slow check bench clean
+.PHONY: help demo test test-page test-slow check bench clean
 
 help:
 	@echo 'make demo       train on the built-in sample, offline, and write a report'
 	@echo 'make test       the fast tests'
+	@echo 'make test-page  the page of graft serve, in Chromium where there is one'
 	@echo 'make test-slow  the tests that take minutes'
 	@echo 'make check      format, lint, types, import directions, sizes: what continuous integration runs'
 	@echo 'make bench      speed, as ratios measured side by side'
@@ -31,6 +32,9 @@ demo: $(BASE)
 
 test: $(FULL)
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+test-page: $(FULL)
+	@$(RUN) -m pytest -n $(JOBS) --dist loadfile -m page tests/serving
 
 test-slow: $(FULL)
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile -m slow --timeout 3600

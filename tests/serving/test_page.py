@@ -24,6 +24,8 @@ from tests.serving.browsing import (
     tell,
 )
 
+pytestmark = pytest.mark.page
+
 HTML = "<img src=x onerror=document.title='broken'><b>bold</b>"
 
 

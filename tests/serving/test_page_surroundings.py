@@ -22,6 +22,8 @@ from tests.serving.browsing import (
     tell,
 )
 
+pytestmark = pytest.mark.page
+
 LONG = "a_class_with_a_very_long_name_without_any_space_" * 2
 ARABIC = "\u0643\u0644\u0628 \u0635\u063a\u064a\u0631"
 STICKS_OUT = """() => [...document.querySelectorAll('body *')].filter(e => {
