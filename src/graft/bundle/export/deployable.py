@@ -21,7 +21,7 @@ MOST_CLASSES: Final = 20  # named in the text
 LARGEST_LEVEL: Final = 1  # of 255, that a prepared photo may differ by
 LARGEST_DIFFERENCE: Final = 0.01  # of a probability, between the program and the network on the same photo
 SECONDS: Final = 120.0
-LOAD: Final = "import sys, numpy, predict; numpy.save(sys.argv[2], predict.load(open(sys.argv[1], 'rb').read()))"
+LOAD: Final = "import sys, numpy, predict; numpy.save(sys.argv[2], predict.load(sys.argv[1]))"
 
 
 def write_deployable(folder: Path, export: Export) -> None:
@@ -113,7 +113,13 @@ When an answer is `sure`: {threshold_told(export.threshold)}.
 - `labels.json`: the classes in the order of the columns. `export.json`: everything that is known about this classifier.
 - `golden.npz`: `pixels` and the `probabilities` that the network gave for them, to check another runtime with.
 
-Give only photos to it that may be opened: it refuses very large images, but it is no service for strangers' files.
+A photo that cannot be used gives a line with an `error` instead, the others are answered, and the exit status is 1.
+It reads JPEG, PNG, WebP, BMP, GIF and TIFF of one page, of at most {given.max_pixels:,} pixels and with sides of at
+least {given.min_side_pixels}, prepared as in the training, to one level of 255. Of what the training reads it refuses
+colours of 16 bits a sample (save them with 8; gray may have 16, unless zero is white) and TIFF files that hold a small
+copy of the picture.
+
+Give only photos to it that may be opened: it is no service for strangers' files.
 
 ## Terms
 

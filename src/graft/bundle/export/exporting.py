@@ -174,6 +174,8 @@ def _described(bundle: Bundle, format: Format, numbers: Numbers, form: Form, net
         side_pixels=manifest.side_pixels,
         geometry=manifest.preprocessing.geometry,
         sixteen_bit_white=manifest.rules.sixteen_bit_white,
+        max_pixels=manifest.rules.max_pixels,
+        min_side_pixels=manifest.rules.min_side_pixels,
     )
     return Export(
         graft_version=__version__,

@@ -40,6 +40,8 @@ class InputSpec:
     resize: str = "antialiased bilinear"
     decoding: str = "EXIF orientation applied, transparency over white, colour profiles to sRGB"
     sixteen_bit_white: Annotated[int, Ge(1)]
+    max_pixels: Annotated[int, Ge(1)]  # width times height, as stored; a photo beyond is refused
+    min_side_pixels: Annotated[int, Ge(1)]
 
 
 @record
@@ -55,7 +57,7 @@ class Export:
     sha256: Annotated[str, Len(64, 64)]  # of that file, or of its files' names and hashes
     bundle_sha256: Annotated[str, Len(64, 64)]
     input: InputSpec
-    input_sha256: Annotated[str, Len(64, 64)]  # of the record `input`: equal where photos must be prepared equally
+    input_sha256: Annotated[str, Len(64, 64)]  # of the record `input`: equal where photos are treated equally
     output: str = "probabilities"  # (photo, class) float32, calibrated
     classes: tuple[str, ...]
     threshold: Share | None = None  # from this probability on an answer is sure; None where nobody knows
