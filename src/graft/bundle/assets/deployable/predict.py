@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageChops, ImageCms, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 HERE = Path(__file__).resolve().parent
 EXPORT = json.loads((HERE / "export.json").read_text(encoding="utf-8"))
 GIVEN, CLASSES, THRESHOLD = EXPORT["input"], EXPORT["classes"], EXPORT["threshold"]
 CROP_SHARE = 224 / 256  # of the short side
+SRGB = ImageCms.createProfile("sRGB")
 Image.MAX_IMAGE_PIXELS = None  # not Pillow's limit but the classifier's
 
 
@@ -26,7 +28,7 @@ def load(path: str) -> np.ndarray:
         raise ValueError(f"The photo is too large or too small: {file.width} x {file.height} pixels.")
     deep = file.mode.startswith("I;16")
     odd = file.mode in ("I", "F", "LAB") or (file.format != "BMP" and deep != (";16" in str(file.tile)))
-    if odd or (file.format == "TIFF" and (file.n_frames > 1 or (deep and file.tag_v2.get(262) == 0))):
+    if odd or (isinstance(file, TiffImageFile) and (file.n_frames > 1 or (deep and file.tag_v2.get(262) == 0))):
         raise ValueError("The photo must be one page of 8-bit colours, or of 8- or 16-bit gray in which zero is black.")
     file.draft(None, (round(2 * side / CROP_SHARE) if crop else 2 * side,) * 2)  # large JPEGs are decoded smaller
     image = to_rgb(ImageOps.exif_transpose(file), file.info.get("icc_profile") or b"")
@@ -47,7 +49,7 @@ def to_rgb(image: Image.Image, profile: bytes) -> Image.Image:
     with suppress(ImageCms.PyCMSError):  # a profile that is damaged or of other pixels is left aside
         fits = space == {"RGB": b"RGB ", "L": b"GRAY", "CMYK": b"CMYK"}.get(image.mode)
         if fits and "sRGB" not in ImageCms.getProfileDescription(BytesIO(profile)):
-            image = ImageCms.profileToProfile(image, BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB")
+            image = ImageCms.profileToProfile(image, BytesIO(profile), SRGB, outputMode="RGB") or image
     image = image.convert("RGB")
     if alpha:
         image.paste((255, 255, 255), mask=ImageChops.invert(alpha))
