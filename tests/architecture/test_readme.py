@@ -15,6 +15,7 @@ from tests.architecture.sources import ROOT, modules, strings
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+REGISTRY_NAME = re.compile(r"pip3? install\b[^\n`]*?\bgraft-vision\b", re.IGNORECASE)
 STOP = {"|", ">", ">>", "&&", ";", "||", "<"}
 NAMES = {name for name, _, _ in COMMANDS}
 
@@ -105,6 +106,36 @@ def test_hints_name_commands_that_exist():
         for node in strings(source.tree):
             for name in re.findall(r"(?:: |`|'|\b(?:run|with|See|see) )graft ([a-z]+)\b", str(node.value)):
                 assert name in NAMES, f"{source.name}:{node.lineno} names graft {name}"
+
+
+def test_documents_install_from_here():
+    """No registry has Graft: whoever took its name there would be installed."""
+    for path in DOCUMENTS:
+        assert REGISTRY_NAME.findall(path.read_text(encoding="utf-8")) == [], path.name
+
+
+def test_hints_name_the_registered_name_for_extras_only():
+    """Where Graft is installed, an extra of it adds what is missing; all else would look for Graft in a registry."""
+    for source in modules():
+        for node in strings(source.tree):
+            for match in REGISTRY_NAME.finditer(str(node.value)):
+                rest = str(node.value)[match.end() :]
+                told = (source.name, node.lineno, match[0])
+                assert rest.startswith("["), told
+                assert " -" not in match[0], told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pip install 'graft-vision[serve]'",
+        "RUN pip install --no-cache-dir graft-vision",
+        "py -m pip install --upgrade graft-vision",
+    ],
+)
+def test_sabotage_the_registered_name_is_noticed(line):
+    assert REGISTRY_NAME.search(line)
+    assert not REGISTRY_NAME.search("pip install '.[serve]'; pip install dist/graft_vision-0.1.0-py3-none-any.whl")
 
 
 @pytest.mark.parametrize(

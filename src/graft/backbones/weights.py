@@ -19,6 +19,7 @@ from graft.core.errors import BadInput, GraftError, IntegrityProblem, ResourcePr
 from graft.core.files import make_directory, remove_file, sweep_stray
 from graft.core.hashing import sha256_file
 from graft.core.tensors import TensorFile, read_tensors, tensors_sha256
+from graft.core.version import REINSTALL
 
 ASSETS = Path(__file__).parent / "assets"
 CONVERSION_SECONDS = 600.0
@@ -117,7 +118,7 @@ def builtin(name: str, cache: Path) -> WeightsFile:
     if not path.is_file() or sha256_file(path) != catalogue()[name].weights[0].sha256:
         raise IntegrityProblem(
             f"The built-in weights {WEIGHTS_FILE} must be as they were published, got a damaged file.",
-            hint="Install Graft again: pip install --force-reinstall --no-deps graft-vision.",
+            hint=REINSTALL,
             code="hash_mismatch",
         )
     with read_tensors(path, follow_links=True) as file:

@@ -14,6 +14,7 @@ from graft.backbones.catalogue import catalogue
 from graft.backbones.records import BackboneRecord, Preprocessing
 from graft.bundle.records import BundleManifest, HeadSpec
 from graft.core.errors import IntegrityProblem
+from graft.core.version import UPDATE
 
 BACKBONE, WHITENING = "backbone/", "whitening/"
 SHIFT = "head/shift"
@@ -58,7 +59,7 @@ def check_manifest(manifest: BundleManifest, source: str) -> BackboneRecord:
         refuse(
             source,
             f"backbone must be in the catalogue, got {manifest.backbone[:80]!r}",
-            hint="A newer Graft may know it: pip install --upgrade graft-vision.",
+            hint=f"A newer one may know it. {UPDATE}",
         )
     least, most = record.min_side_pixels, record.max_side_pixels
     if manifest.side_pixels < least or (most is not None and manifest.side_pixels > most):

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from graft.core.errors import BadInput, GraftError, IntegrityProblem
 from graft.core.hashing import sha256_bytes
+from graft.core.version import UPDATE
 
 RecordType = TypeVar("RecordType")
 MAX_JSON_BYTES = 256 << 20
@@ -127,7 +128,7 @@ def _check_schema(value: Any, schema: str, source: str) -> None:
     if known and int(found_version) > int(version):
         raise IntegrityProblem(
             f"{source} must have schema {schema}, got {found}: it was written by a newer Graft.",
-            hint="Update Graft: pip install --upgrade graft-vision.",
+            hint=UPDATE,
             code="future_schema",
         )
     _refuse(source, f"schema must be {schema}, got {str(found)[:80]!r}")

@@ -16,6 +16,7 @@ from graft.core.errors import GraftError
 from graft.core.progress import Progress
 from graft.core.records import from_json
 from graft.core.tensors import read_tensors, tensors_sha256
+from graft.core.version import REINSTALL
 from graft.features.forms import RECORD_FILE, stored_form
 from graft.features.proof import TOLERANCE, proof_error
 from graft.features.records import CompiledForm, Output, Program
@@ -72,7 +73,7 @@ def _builtin(cache: Path) -> Checked:
             problem = _tensors_problem(catalogue()[BUILTIN], file.tensors, top=False)
     except GraftError as error:
         return Checked(BUILTIN, WEIGHTS, "", "file hash", error.message, error.hint)
-    hint = "Install Graft again: pip install --force-reinstall --no-deps graft-vision." if problem else ""
+    hint = REINSTALL if problem else ""
     return Checked(BUILTIN, WEIGHTS, str(path), "file hash, shapes, finite", problem, hint)
 
 
