@@ -31,17 +31,23 @@ def fifty_at_once(service: Running) -> list[int]:
         return list(pool.map(lambda _: service.raw(post_image(RED_PNG)).status, range(50)))
 
 
+def ends_told(service: Running) -> list[str]:
+    """What the log says of the worker, without the times."""
+    return [line.split(" ", 2)[2] for line in service.log.splitlines() if "classifier's process" in line]
+
+
 @pytest.mark.parametrize(
-    ("asked", "status", "code"),
+    ("asked", "status", "code", "how"),
     [
-        (EXIT, 503, "worker_lost"),
-        (RAISE, 503, "worker_lost"),
-        (BROKEN, 503, "worker_lost"),
-        (HANG, 504, "timed_out"),
+        (EXIT, 503, "worker_lost", "exit status 1"),
+        (RAISE, 503, "worker_lost", "exit status 1"),
+        (BROKEN, 503, "worker_lost", "what it wrote could not be read"),
+        (HANG, 504, "timed_out", "it hung"),
     ],
     ids=["exits", "raises", "breaks its protocol", "hangs"],
 )
-def test_a_worker_that_fails(service, asked, status, code):
+def test_a_worker_that_fails(service, asked, status, code, how):
+    before = ends_told(service)
     first = service.worker().pid
     reply = service.raw(post_image(asked))
     began = time.monotonic()
@@ -52,6 +58,7 @@ def test_a_worker_that_fails(service, asked, status, code):
     assert service.raw(READY).status == 200
     assert service.worker().pid != first
     assert not psutil.pid_exists(first)
+    assert ends_told(service)[len(before) :] == [f"The classifier's process ended ({how}) and is started again."]
 
 
 def test_a_worker_that_is_killed_while_it_waits(service):
@@ -61,6 +68,7 @@ def test_a_worker_that_is_killed_while_it_waits(service):
     assert eventually(lambda: service.metric("graft_worker_restarts_total") == before + 1)
     assert fifty_at_once(service) == [200] * 50
     assert service.raw(READY).status == 200
+    assert ends_told(service)[-1] == "The classifier's process ended (signal SIGKILL) and is started again."
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process so")
@@ -114,11 +122,17 @@ def test_a_worker_that_ends_again_and_again(tiny_bundle, tmp_path):
     hidden = tiny_bundle.with_name("hidden.graft")
     copy = tmp_path / "classifier.graft"
     copy.write_bytes(tiny_bundle.read_bytes())
-    with running(copy, tmp_path, worker="tests.serving.odd_worker") as service:
+    with running(copy, tmp_path, worker="tests.serving.odd_worker", quiet=True) as service:
         copy.rename(hidden)
         service.worker().kill()
         assert eventually(lambda: service.raw(post_image(RED_PNG)).json.get("code") == "not_ready", 15)
         assert service.raw(request("GET", "/v2/health/live")).status == 200
+        assert eventually(lambda: service.metric("graft_worker_restarts_total") >= 4, 15)
+        killed, refused, often = service.log.splitlines()  # and no more lines while it goes on
+        assert killed.endswith("The classifier's process ended (signal SIGKILL) and is started again.")
+        assert "ended (it refused the classifier: not_found) and is started again." in refused
+        assert "ends again and again (it refused the classifier: not_found)" in often
+        assert str(tmp_path) not in service.log
         hidden.rename(copy)
         assert eventually(lambda: service.raw(READY).status == 200, 15)
         assert service.raw(post_image(RED_PNG)).status == 200

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from graft.core.child import KINDS, SOURCE_ROOT
@@ -17,11 +19,14 @@ from graft.serving.waiting import Answer, Image, ImageRefusal
 
 COMMAND = (sys.executable, "-P", "-m", "graft.serving.worker")  # -P: see graft.core.child
 END_SECONDS = 5.0
+FATE_SECONDS = 0.2  # from the end of what it writes to its own
 EXIT_STATUSES = {3: ResourceProblem, 4: IntegrityProblem}
 
 
 class WorkerLost(Exception):
-    """The worker ended, or broke its protocol."""
+    """The worker ended, or broke its protocol; `how` is for the log."""
+
+    how = "it could not be started"
 
 
 class WorkerHung(WorkerLost):
@@ -93,6 +98,17 @@ class Worker:
         """Wait for the process to end, then raise `WorkerLost`."""
         await self._process.wait()
         raise WorkerLost
+
+    async def fate(self) -> str:
+        """How it was lost, where it did not hang: the signal or the exit status that ended it, if it has ended."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), FATE_SECONDS)
+        status = self._process.returncode
+        if status is None:
+            return "what it wrote could not be read"
+        if status < 0:
+            return "signal " + next((each.name for each in signal.Signals if each == -status), str(-status))
+        return f"exit status {status}"
 
     async def end(self) -> None:
         """End the process: it leaves by itself when its input ends, and is killed where it does not."""

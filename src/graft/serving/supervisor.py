@@ -1,6 +1,7 @@
 """Keeps one worker running and feeds it: it always has as many images as keep it busy."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from graft.serving.process import COMMAND, Worker, WorkerHung, WorkerLost, lost
 from graft.serving.records import Settings
 from graft.serving.waiting import ImageRefusal, Queue
 
+LOG = logging.getLogger(__name__)
 # In full batches of all threads: one that is worked on and one that is at hand are with the worker.
 OUT_BATCHES, QUEUE_BATCHES = 2, 8
 LEAST_QUEUE_IMAGES = 64
@@ -49,11 +51,14 @@ class Supervisor:
             except WorkerLost as error:
                 if self.about is None and self._failures >= QUICK_STARTS:
                     raise _never_loaded() from error
-            except GraftError:
+                how = error.how
+            except GraftError as error:
                 if self.about is None:
                     raise
+                how = f"it refused the classifier: {error.code}"
             self._failures += 1
             self._metrics.restarts.inc()
+            self._log(how)
             if self._failures >= QUICK_STARTS:
                 self.queue.fail(not_ready("its process ends again and again"))
             await asyncio.sleep(BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1])
@@ -70,6 +75,7 @@ class Supervisor:
             self.ready = False  # before anybody is told, so that who asks then finds it so
             if isinstance(error, WorkerLost):
                 self.queue.fail_out(lost(error))
+                error.how = "it hung" if isinstance(error, WorkerHung) else await worker.fate()
             else:
                 self.queue.fail(not_ready("the service is ending"))
                 await worker.end()
@@ -77,6 +83,13 @@ class Supervisor:
         finally:
             self.ready = False
             await worker.kill()
+
+    def _log(self, how: str) -> None:
+        """One line for each end; after the one that says that there will be more, none until it answered."""
+        if self._failures < QUICK_STARTS:
+            LOG.error("The classifier's process ended (%s) and is started again.", how)
+        elif self._failures == QUICK_STARTS:
+            LOG.error("The classifier's process ends again and again (%s): requests are refused until it loads.", how)
 
     def _adopt(self, about: Mapping[str, Any]) -> None:
         """Serve what was loaded; what waits for another classifier, whose file was replaced, is not answered by it."""
