@@ -88,6 +88,15 @@ def test_a_dash_reads_paths_from_standard_input(calls, monkeypatch, capsys):
     assert calls["inputs"] == ["dog", "cat", "dog", "cat"]
 
 
+def test_nothing_on_standard_input_is_no_failure(calls, monkeypatch, capsys):
+    """A night without photos: whoever looks at the exit status is not called."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    assert main(["predict", "run", "-", "--csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "path,label,probability,label_2,probability_2,label_3,probability_3,error\n"
+    assert err == "Standard input named no photos: there is nothing to answer.\n"
+
+
 def test_paths_are_an_iterator_only_where_their_number_is_unknown():
     """The pipeline shows how far it is where it can count."""
     assert inputs(["a", "b"]) == ["a", "b"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from graft.bundle.records import Failure
+from graft.core.errors import BadInput
 from graft.core.progress import SilentProgress
 from graft.pipeline.photos import each_answer
 
@@ -62,3 +63,9 @@ def test_a_link_within_the_folder_and_a_folder_that_is_a_link_itself(folder: Pat
         *("a.png", "again.png", "d.png", "e.png", "f.png", "g.png")
     ]
     assert all(each.path.startswith(str(tmp_path / "link")) for each in found if isinstance(each, Failure))
+
+
+def test_only_a_list_that_a_program_makes_may_be_empty() -> None:
+    assert list(each_answer(iter([]), names, SilentProgress())) == []
+    with pytest.raises(BadInput, match="got an empty list of paths"):
+        list(each_answer([], names, SilentProgress()))

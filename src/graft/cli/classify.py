@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from graft.cli.console import Console, json_line, percent, printable
 from graft.cli.parsing import RULES, Parser, add_rules, given, one_of, whole_number
-from graft.cli.predict import STATUS_SOME_FAILED, Counted, inputs
+from graft.cli.predict import Counted, finish, inputs
 
 if TYPE_CHECKING:
     from graft.bundle.records import Failure
@@ -67,9 +67,7 @@ def run(arguments: Namespace, console: Console) -> int:
     counted = Counted(answers)
     for line in json_lines(counted) if console.json else text_lines(counted):
         console.line(line)
-    if counted.n_failed:
-        console.note(f"{counted.n_failed:,} of {counted.n:,} files could not be used.")
-    return STATUS_SOME_FAILED if counted.n_failed else 0
+    return finish(counted, console)
 
 
 def json_lines(answers: "Iterable[Recognised | Failure]") -> Iterator[str]:

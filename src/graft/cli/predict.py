@@ -56,6 +56,13 @@ def run(arguments: Namespace, console: Console) -> int:
     lines = json_lines(counted) if console.json else csv_lines(counted, top) if arguments.csv else text_lines(counted)
     for line in lines:
         console.line(line)
+    return finish(counted, console)
+
+
+def finish(counted: "Counted[Answer]", console: Console) -> int:
+    """Tell of what has no answer, and return the exit status."""
+    if not counted.n:
+        console.note("Standard input named no photos: there is nothing to answer.")
     if counted.n_failed:
         console.note(f"{counted.n_failed:,} of {counted.n:,} files could not be used.")
     return STATUS_SOME_FAILED if counted.n_failed else 0

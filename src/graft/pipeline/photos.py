@@ -25,7 +25,8 @@ def each_answer(
     So names are sorted, no photos by name skipped, and what the scan would refuse unread becomes a `Failure` of the
     same code: folders that cannot be read, links to folders, links that lead out of the folder, and names that are not
     valid Unicode. Of these only the last is refused too where the user names the file itself: no answer could be
-    written beside such a name. Raises `BadInput` no_photos where there is none.
+    written beside such a name. Raises `BadInput` no_photos where there is none, but for an iterator that is empty:
+    whoever makes a list by a program may find nothing new.
     """
     names: list[str] = []
     found = _photos(inputs, names)
@@ -37,7 +38,7 @@ def each_answer(
             n += 1
             stage.advance()
             yield each
-    if n == 0:
+    if n == 0 and (names or not isinstance(inputs, Iterator)):
         raise BadInput(f"PHOTO must name at least one photo, got {_told(names)}.", code="no_photos")
 
 
