@@ -1,11 +1,18 @@
 """What the routes answer to what they are meant for."""
 
 import base64
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
 
 import httpx
 import numpy as np
 import pytest
 
+from graft.serving import documentation
 from tests.bundle.making import BLUE, GREEN, RED, solid, solid_png
 from tests.serving.conftest import GREEN_PNG, RED_PNG
 from tests.serving.running import Running, post_image, read_reply, request
@@ -94,6 +101,36 @@ def test_the_documentation_names_every_route(client):
         *("/v2/models/{name}", "/v2/models/{name}/ready", "/v2/models/{name}/infer"),
     }
     assert all(path in page for path in paths)
+
+
+@pytest.mark.skipif(os.name == "nt" or shutil.which("curl") is None, reason="needs a shell and curl")
+def test_the_documentation_says_how_to_ask(service, client, tmp_path):
+    """Its lines are typed as they stand, and the answers have the form of those that it shows."""
+    page = client.get("/docs").text
+    assert "`" not in page and "<code>image</code>" in page and "application/octet-stream" in page
+    (tmp_path / "cat.jpg").write_bytes(RED_PNG)
+    blocks = [html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)]
+    assert len(blocks) == 4
+    for ask, shown in zip(blocks[::2], blocks[1::2], strict=True):
+        lines = ask.replace("\\\n", "").splitlines()
+        assert all(documentation.ADDRESS in line for line in lines)
+        for line in lines:
+            typed = line.replace(documentation.ADDRESS, f"127.0.0.1:{service.port}").replace("curl ", "curl -s ")
+            told = subprocess.run(["sh", "-c", typed], cwd=tmp_path, capture_output=True, check=True).stdout
+            assert _form(json.loads(told)) == _form(json.loads(shown))
+
+
+def _form(value):
+    """The keys of objects, at all depths; of lists the first element's."""
+    if isinstance(value, dict):
+        return {key: _form(each) for key, each in value.items()}
+    return [_form(value[0])] if isinstance(value, list) else type(value)
+
+
+def test_the_documentation_types_the_models_own_name():
+    route = {"/v2/models/{name}/infer": {"post": {"summary": "x", "responses": {}}}}
+    page = documentation.page({"info": {"title": "x"}, "paths": route}, "my <cats>")
+    assert "/v2/models/my%20%3Ccats%3E/infer" in page
 
 
 def test_the_protocols_health_and_metadata(client):

@@ -52,7 +52,9 @@ def make_app(service: Service, on_ready: Callable[[], None], on_problem: Callabl
 
     async def docs(request: Request) -> Response:
         headers = {"content-security-policy": PAGE_POLICY}
-        return Response(documentation.page(app.openapi()), headers=headers, media_type="text/html")
+        return Response(
+            documentation.page(app.openapi(), service.settings.name), headers=headers, media_type="text/html"
+        )
 
     app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False)
     handlers = {route.path: route.endpoint for route in router.routes if isinstance(route, APIRoute)}
