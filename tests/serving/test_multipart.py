@@ -79,6 +79,18 @@ def test_other_fields_are_left_out():
     assert files([mixed]) == [b"file"]
 
 
+def test_a_photo_in_another_field_is_told_where_it_belongs():
+    with pytest.raises(Refusal, match="Images must be sent in the field 'image', got more than") as caught:
+        files([form(b"x" * 70_000, name="file")])
+    assert (caught.value.status, caught.value.code) == (413, "too_many_bytes")
+
+
+def test_refusals_are_utf8_as_all_answers_are():
+    assert (
+        Refusal("image/… or nothing").body() == b'{"error": "image/\xe2\x80\xa6 or nothing", "code": "request_invalid"}'
+    )
+
+
 @pytest.mark.parametrize(
     "content_type",
     ["", "multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=x", TYPE + "x" * 70],

@@ -20,7 +20,7 @@ class Refusal(GraftError):
 
     def body(self) -> bytes:
         """The answer's JSON."""
-        return json.dumps(error_value(self.code, str(self))).encode()
+        return json.dumps(error_value(self.code, str(self)), ensure_ascii=False).encode()
 
     def headers(self) -> dict[str, str]:
         """What the answer's head says beside its type: when to come again."""

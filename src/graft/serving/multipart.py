@@ -7,7 +7,7 @@ library sends such, and attacks on parsers are made of them.
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from graft.serving.errors import Refusal, too_large
+from graft.serving.errors import Refusal
 
 LEAST_BOUNDARY, MOST_BOUNDARY = 2, 70  # characters; 70 is the standard's
 MOST_OTHER_BYTES = 64 << 10  # of a field that is not looked at
@@ -114,7 +114,12 @@ class Multipart:
             return
         self._other_bytes += end - start
         if self._other_bytes > MOST_OTHER_BYTES:
-            raise too_large(f"A field other than {self._field_name.decode()!r}", MOST_OTHER_BYTES)
+            raise Refusal(
+                f"Images must be sent in the field {self._field_name.decode()!r}, got more than {MOST_OTHER_BYTES} "
+                "bytes in another one.",
+                status=413,
+                code="too_many_bytes",
+            )
 
     def _finish(self) -> None:
         self._ended = True
