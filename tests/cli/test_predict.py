@@ -110,7 +110,9 @@ def test_answers_come_while_work_goes_on(pipeline, monkeypatch, capsys):
 
     pipeline("predict", predict=predict)
     assert main(["predict", "run", "cat", "--json"]) == 130
-    assert json.loads(capsys.readouterr().out)["label"] == "cat"
+    out, err = capsys.readouterr()
+    assert json.loads(out)["label"] == "cat"
+    assert err == "Interrupted. The answers above hold; the same command begins anew.\n"
 
 
 @pytest.mark.parametrize("top", ["0", "-1", "x"])

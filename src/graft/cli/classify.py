@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from graft.cli.console import Console, json_line, percent, printable
 from graft.cli.parsing import RULES, Parser, add_rules, given, one_of, whole_number
+from graft.cli.predict import INTERRUPTED as INTERRUPTED
 from graft.cli.predict import Counted, finish, inputs
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx", "openvino", "keras", "h5", "saved-model", "litert", "folder")
 NUMBERS = ("float32", "float16", "int8")
+INTERRUPTED = "Nothing was written: the same command begins anew."
 FIELDS = ("format", "numbers", "output", "data")
 
 

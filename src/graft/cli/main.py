@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse ends so after --help
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt as stop:
-        console.note("Interrupted. The same command goes on from here: what was computed is kept.")
+        console.note(f"Interrupted. {_after_interruption(words)}")
         return stop.status if isinstance(stop, Stopped) else STATUS_INTERRUPTED
     except BrokenPipeError:
         silence_stdout()
@@ -146,6 +146,13 @@ def fail(console: Console, error: GraftError) -> int:
     except BrokenPipeError:
         silence_stdout()
     return error.exit_status
+
+
+def _after_interruption(words: list[str]) -> str:
+    """What the command's module says of what it leaves; most keep what they computed."""
+    modules = {name: module for name, module, _ in COMMANDS}
+    command = sys.modules.get(next((modules[word] for word in words if word in modules), ""))
+    return str(getattr(command, "INTERRUPTED", "The same command goes on from here: what was computed is kept."))
 
 
 def silence_stdout() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LINES_ALIGNED_TOGETHER = 40  # answers appear while work goes on: widths come from so many lines at a time
 STATUS_SOME_FAILED = 2
+INTERRUPTED = "The answers above hold; the same command begins anew."
 Answer = TypeVar("Answer")
 
 

@@ -1,5 +1,7 @@
 """A run's classifier for other programs: converted, compared on its own photos, and left only where it is the same."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -61,7 +63,7 @@ def export(
     base = source if source.is_dir() else path.with_suffix("")
     folder = output or base.with_name(f"{base.resolve().name}-{format}{'' if numbers == 'float32' else f'-{numbers}'}")
     _check_folder(folder)
-    with scratch_folder() as scratch, Bundle.load(path, precision="float32") as bundle:
+    with _parents_only_with(folder), scratch_folder() as scratch, Bundle.load(path, precision="float32") as bundle:
         judged, seen = _photos(source, data, bundle, "test", progress), None
         if numbers == "int8" and source.is_dir():
             seen = own_photos(Run.open(source), "train", progress)
@@ -158,6 +160,19 @@ def _pixels(judged: Judged | None, bundle: Bundle, most: int, progress: Progress
             pixels[list(rows)] = values
             stage.advance(len(rows))
     return Photos(pixels, judged.labels[drawn])
+
+
+@contextmanager
+def _parents_only_with(folder: Path) -> Iterator[None]:
+    """Folders above that are made meanwhile go again where `folder` does not come to be."""
+    missing = [each for each in folder.parents if not each.exists()]
+    try:
+        yield
+    finally:
+        if not folder.exists():
+            for each in missing:  # the nearest first
+                with suppress(OSError):  # never made, or somebody put something there
+                    each.rmdir()
 
 
 def _check_folder(folder: Path) -> None:
