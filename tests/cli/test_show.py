@@ -29,6 +29,13 @@ def test_a_program_reads_all_of_it(finished, capsys):
     assert value["provenance"]["scored_on"] == "test"
 
 
+def test_help_and_errors_call_its_argument_the_same(capsys):
+    assert main(["show", "--help"]) == 0
+    assert main(["show", "nowhere"]) == 2
+    out, err = capsys.readouterr()
+    assert "graft show RUN" in out and "BUNDLE" not in out and "RUN must be" in err
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"{}"])
 def test_something_else_is_refused(tmp_path, content, capsys):
     (tmp_path / "a.graft").write_bytes(content)

@@ -105,6 +105,18 @@ def number(least: float, most: float) -> Callable[[str], float]:
     return convert
 
 
+def text(least: int, most: int) -> Callable[[str], str]:
+    """An argparse type: a text of so many characters."""
+
+    def convert(given: str) -> str:
+        if not least <= len(given) <= most:
+            count = f"{len(given):,}" if given else "none"
+            raise argparse.ArgumentTypeError(f"must have {least} to {most} characters, got {count}")
+        return given
+
+    return convert
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """An argparse type: one of a few words."""
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from graft.cli.console import Console
-from graft.cli.parsing import Parser, given, number, whole_number
+from graft.cli.parsing import Parser, given, number, text, whole_number
 
 LIBRARIES = ("fastapi", "h11", "prometheus_client", "python_multipart", "uvicorn")
 LIMITS = {"queue": "queue_images", "max_images": "images", "timeout": "request_seconds", "connections": "connections"}
@@ -31,7 +31,9 @@ def parser() -> Parser:
     where.add_argument(
         "--reload", action="store_true", help="load the classifier again whenever its file is replaced, without a pause"
     )
-    where.add_argument("--name", help="of the model in the routes under /v2 (default: classifier)")
+    where.add_argument(
+        "--name", metavar="NAME", type=text(1, 64), help="of the model in the routes under /v2 (default: classifier)"
+    )
     limits = words.add_argument_group("limits", argument_default=SUPPRESS)
     limits.add_argument("--threads", metavar="N", type=whole_number(1, 4096), help="to compute with (default: all)")
     limits.add_argument(

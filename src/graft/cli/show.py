@@ -17,14 +17,14 @@ def parser() -> Parser:
     """The words `graft show` understands."""
     words = Parser(
         "show",
-        "BUNDLE",
+        "RUN",
         "Say what a classifier's file is, how good it was measured to be, and under which terms it stands.",
         (
             ("graft show classifier.graft", "a file that somebody gave you; nothing in it is run"),
             ("graft show photos-run", "the classifier of a run"),
         ),
     )
-    words.add_argument("bundle", metavar="BUNDLE", help="a classifier.graft file, or a run's folder")
+    words.add_argument("source", metavar="RUN", help="a run's folder, or its file classifier.graft")
     return words.add_common()
 
 
@@ -35,7 +35,7 @@ def run(arguments: Namespace, console: Console) -> int:
     from graft.core.records import to_value
     from graft.pipeline.predict import bundle_of
 
-    path = bundle_of(Path(arguments.bundle))
+    path = bundle_of(Path(arguments.source))
     manifest, file = read_bundle(path)
     file.close()
     size, digest = path.stat().st_size, sha256_file(path)
@@ -44,7 +44,7 @@ def run(arguments: Namespace, console: Console) -> int:
         return 0
     for line in describe(manifest, size, digest):
         console.line(line)
-    console.advise(f"graft predict {arguments.bundle} PHOTO…", "says what is on photos")
+    console.advise(f"graft predict {arguments.source} PHOTO…", "says what is on photos")
     return 0
 
 

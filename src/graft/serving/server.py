@@ -20,6 +20,7 @@ from graft.serving.records import Settings
 from graft.serving.service import Service
 
 BACKLOG = 512
+TAIL = " (while attempting"  # of what Python says of an address: it repeats it
 QUIET_LOGGERS = ("uvicorn", "python_multipart", "asyncio")  # they quote clients and print tracebacks
 
 
@@ -97,7 +98,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
-        problem = getattr(error, "strerror", None) or "it is no address of this machine"
+        problem = (getattr(error, "strerror", None) or "it is no address of this machine").partition(TAIL)[0]
         raise ResourceProblem(
             f"The address {host}:{port} must be free and this machine's, but: {problem}.",
             hint="Choose another one with --port or --host; --port 0 takes one that is free.",
