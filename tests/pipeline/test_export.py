@@ -1,7 +1,5 @@
 """`graft export` leaves a whole folder or nothing: also nothing of the folders above it."""
 
-
-
 from graft.bundle.export import exporting
 from graft.cli.main import main
 from graft.core.interrupts import Stopped

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import re
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,9 +16,11 @@ import pytest
 from PIL import Image
 
 from graft.bundle.bundle import BATCH, Bundle
+from graft.core.errors import ResourceProblem
 from graft.core.progress import SilentProgress
 from graft.features.engines import best_precision
 from graft.pipeline.train import train
+from graft.serving.server import _address, _listen
 from graft.serving.worker import decoded
 from tests.pipeline.conftest import CLASSES, draw_photo, options
 from tests.serving.conftest import LIBRARIES
@@ -161,6 +164,30 @@ def command(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "graft", "serve", *words], capture_output=True, text=True, check=False, timeout=60
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("0.0.0.0", "127.0.0.1"), ("", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]")],
+)
+def test_the_address_that_is_told_can_be_opened(host, shown):
+    try:
+        listener = _listen(host, 0)
+    except ResourceProblem:
+        pytest.skip("this machine has no such address")
+    with listener:
+        port = listener.getsockname()[1]
+        assert _address(listener) == f"http://{shown}:{port}/"
+        socket.create_connection((shown.strip("[]"), port), 5).close()
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")])
+def test_who_can_ask_is_told(real_bundle, tmp_path, host, shown):
+    words = ["serve", str(real_bundle), "--host", host, "--port", "0", "--json", "--threads", "1"]
+    with start([sys.executable, "-m", "graft", *words], tmp_path) as service:
+        assert service.raw(request("GET", "/v2/health/live")).status == 200
+        told = f"Everybody who reaches port {service.port} of this machine can ask: it knows no users.\n"
+        assert (told in service.log) == (host != shown)
 
 
 def test_a_taken_address_is_told(real_service, real_bundle):

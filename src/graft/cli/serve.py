@@ -2,6 +2,7 @@
 
 from argparse import SUPPRESS, Namespace
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 
 from graft.cli.console import Console
@@ -72,6 +73,9 @@ def run(arguments: Namespace, console: Console) -> int:
     )
 
     def tell(address: str) -> None:
+        if not _is_loopback(settings.host):
+            port = address.rstrip("/").rpartition(":")[2]
+            console.note(f"Everybody who reaches port {port} of this machine can ask: it knows no users.")
         if console.json:
             console.value({"address": address})
         else:
@@ -83,6 +87,14 @@ def run(arguments: Namespace, console: Console) -> int:
     with working(tidy=False):
         serve(settings, tell)
     return 0
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine's own programs reach the address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def _require_libraries() -> None:

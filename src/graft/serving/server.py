@@ -20,12 +20,13 @@ from graft.serving.records import Settings
 from graft.serving.service import Service
 
 BACKLOG = 512
+ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what listens everywhere cannot be opened by that name
 TAIL = " (while attempting"  # of what Python says of an address: it repeats it
 QUIET_LOGGERS = ("uvicorn", "python_multipart", "asyncio")  # they quote clients and print tracebacks
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None], command: Sequence[str] = COMMAND) -> None:
-    """Serve until SIGINT or SIGTERM, then answer what was asked and return. `on_ready` gets the address, once.
+    """Serve until SIGINT or SIGTERM, then answer what was asked and return. `on_ready` gets an address to open, once.
 
     Raises: `ResourceProblem` where the address cannot be had, and what keeps the classifier from being loaded.
     """
@@ -107,6 +108,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
+    host = ANY.get(host, host)
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
