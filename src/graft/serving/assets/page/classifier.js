@@ -8,7 +8,7 @@
 
 import { at, make, named } from "./elements.js";
 import { readAbout } from "./service.js";
-import { clean, counted, percent } from "./words.js";
+import { clean, counted } from "./words.js";
 
 const MAX_NAMED_CLASSES = 8; // classes named in the opening; more are folded up
 
@@ -68,15 +68,17 @@ function howGood(about) {
   const many = scored > 0 ? scored.toLocaleString("en") : "the";
   const photos = about.scored_on === "validation" ? "validation photos" : "photos it never saw";
   const interval = about.accuracy_interval ?? accuracy.interval;
-  return [` Right on ${percent(value)} of ${many} ${photos}`, ...range(interval), "."];
+  return [` Right on ${exact(value)}\u00a0% of ${many} ${photos}`, ...range(interval), "."];
 }
 
-/** @param {any} interval [low, high] @returns {(Node | string)[]} in whole percent, rounded outwards */
+/** @param {number} share @returns {string} percent as `graft show` says them: 100.0 only where it is all */
+const exact = (share) => (100 * (share < 1 ? Math.min(share, 0.999) : share)).toFixed(1);
+
+/** @param {any} interval [low, high] @returns {(Node | string)[]} in percent */
 function range(interval) {
   const [low, high] = [Number(interval?.[0]), Number(interval?.[1])];
   if (!(low >= 0 && high <= 1)) return [];
-  const text = `(${Math.floor(low * 100 + 1e-9)}–${Math.ceil(high * 100 - 1e-9)}\u00a0%)`;
-  return [" ", make("span", "whole", text)];
+  return [" ", make("span", "whole", `(${exact(low)}–${exact(high)}\u00a0%)`)];
 }
 
 /** @param {string[]} classes */
