@@ -11,11 +11,12 @@ from contextlib import contextmanager
 import pytest
 
 from graft.bundle.bundle import BATCH
+from graft.serving.process import END_SECONDS
 from tests.serving.conftest import RED_PNG
-from tests.serving.odd_worker import SLOW
+from tests.serving.odd_worker import HANG, SLOW
 from tests.serving.running import Running, eventually, post_form, post_image, read_reply, request, running
 
-QUEUE = 6
+QUEUE, N_DRAINED = 6, 500
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +132,11 @@ async def _ask(port: int, ready: asyncio.Event) -> int:
 
 
 def test_ending_drops_nobody(tiny_bundle, tmp_path):
-    """400 requests on the way when SIGTERM comes: all are answered, then the process ends with status 0."""
+    """All requests that are on the way when SIGTERM comes are answered, then the process ends with status 0."""
 
     async def ask_all(service: Running) -> list[int]:
         ready = asyncio.Event()
-        asking = [asyncio.create_task(_ask(service.port, ready)) for _ in range(400)]
+        asking = [asyncio.create_task(_ask(service.port, ready)) for _ in range(N_DRAINED)]
         await asyncio.sleep(0.5)
         ready.set()
         await asyncio.sleep(0.05)
@@ -143,8 +144,23 @@ def test_ending_drops_nobody(tiny_bundle, tmp_path):
         return list(await asyncio.gather(*asking))
 
     with running(tiny_bundle, tmp_path, limits={"queue_images": 1000, "notice_seconds": 0.5}) as service:
-        assert asyncio.run(ask_all(service)) == [200] * 400
+        assert asyncio.run(ask_all(service)) == [200] * N_DRAINED
         assert service.process.wait(20) == 0
+
+
+def test_ending_does_not_wait_for_ever(tiny_bundle, tmp_path):
+    """What has no answer after `drain_seconds` is cut, and so is a worker that hangs; the status is 0 all the same."""
+    limits = {"drain_seconds": 1.0, "worker_seconds": 60.0, "request_seconds": 60.0}
+    with running(tiny_bundle, tmp_path, limits=limits) as service, service.connect() as client:
+        client.sendall(post_image(HANG))
+        assert eventually(lambda: service.metric("graft_waiting_images") == 1)
+        worker, began = service.worker(), time.monotonic()
+        assert service.stop() == 0
+        assert 1.0 <= time.monotonic() - began < 1.0 + END_SECONDS + 3
+        reply = read_reply(client)
+        assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (503, "not_ready", "1")
+        assert not worker.is_running()
+        assert "POST /predict 503" in service.log and "Traceback" not in service.log
 
 
 def test_ending_says_so_first(tiny_bundle, tmp_path):

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from graft.core.version import __version__
 from graft.serving import documentation
-from graft.serving.errors import ClientLeft, Refusal
+from graft.serving.errors import ClientLeft, Refusal, not_ready
 from graft.serving.routes import PAGE_POLICY, Handler, make_router
 from graft.serving.service import Service, timed_out
 
@@ -92,6 +92,10 @@ class Guard:
                     await self._app(scope, receive, answering)
         except TimeoutError:
             await answering.refuse(timed_out(seconds))
+        except asyncio.CancelledError:
+            if not self._service.draining:
+                raise
+            await answering.refuse(not_ready("the service is ending"))  # this task ends here, and so does the process
         except Exception as error:  # a defect becomes an answer; what it says may quote a client
             LOG.error("A defect: %s", type(error).__name__, exc_info=self._service.settings.debug)
             await answering.refuse(_internal())
