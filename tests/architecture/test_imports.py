@@ -29,7 +29,7 @@ class Rule:
 
 
 EVERYWHERE = ORDER[:-1]  # the command line starts without any library
-DEPLOYED = "bundle.assets.deployable.predict"  # a program of its own, which goes into exported folders
+DEPLOYED = "bundle.assets.deployable"  # programs of their own, which go into exported folders
 LIBRARIES = {
     "PIL": Rule(at_load=("data.images", "data.augmentation.transforms", "data.augmentation.sheet", DEPLOYED)),
     "ai_edge_litert": Rule(inside=("bundle.export",)),
@@ -47,6 +47,7 @@ LIBRARIES = {
     "onnxruntime": Rule(inside=("bundle.export",), at_load=(DEPLOYED,)),
     "openvino": Rule(inside=("core.telemetry", "features", "bundle")),
     "platformdirs": Rule(inside=("core.machine",), at_load=("core.machine",)),
+    "prepare": Rule(at_load=(f"{DEPLOYED}.predict",)),  # lies beside it there
     "prometheus_client": Rule(at_load=("serving.metrics",)),
     "pyarrow": Rule(inside=("pipeline.feature_files",)),
     "pydantic": Rule(at_load=("core.records",)),
@@ -190,7 +191,8 @@ def test_libraries_in_the_table_are_declared():
     texts = [*project["dependencies"], *(text for name in extras if name != "dev" for text in extras[name])]
     declared = {re.split(r"[^\w-]", text)[0].replace("-", "_") for text in texts}
     named = {"PIL": "pillow", "sklearn": "scikit_learn"}
-    assert {named.get(library, library) for library in LIBRARIES} <= declared
+    own = {"prepare"}  # a file beside the program that imports it
+    assert {named.get(library, library) for library in LIBRARIES} - own <= declared
 
 
 def test_every_folder_stands_in_the_table():

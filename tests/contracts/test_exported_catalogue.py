@@ -16,7 +16,7 @@ from graft.backbones.catalogue import catalogue, find
 from graft.backbones.weights import WeightsFile
 from graft.bundle.bundle import Bundle, save_bundle
 from graft.bundle.export.exporting import Photos, export_bundle
-from graft.bundle.export.formats import KINDS, UNABLE, made_of
+from graft.bundle.export.formats import KINDS, made_of, unable
 from graft.bundle.golden import make_golden
 from graft.core import machine
 from graft.core.errors import BadInput
@@ -137,7 +137,7 @@ def answers_or_is_refused(made: Bundle, format: str, numbers: str, folder: Path)
             progress=SilentProgress(),
         )
 
-    if first in UNABLE.get(find(made.manifest.backbone).family, ()):
+    if first in unable(find(made.manifest.backbone)):
         with pytest.raises(BadInput, match="cannot hold") as caught:
             export()
         return caught.value.hint

@@ -76,7 +76,7 @@ def test_each_format_answers_the_same(finished, tmp_path, format, numbers):
     assert stored.threshold == Bundle.load(finished.bundle, check=False).threshold is not None
     with np.load(folder / "golden.npz", allow_pickle=False) as golden:
         assert golden["pixels"].shape == (8, 64, 64, 3) and golden["probabilities"].shape == (8, 3)
-    extra = {"predict.py", "Dockerfile", "requirements.txt", "README.md"} if format == "folder" else set()
+    extra = {"predict.py", "prepare.py", "Dockerfile", "requirements.txt", "README.md"} if format == "folder" else set()
     extra |= {"model.bin"} if format == "openvino" else set()
     beside = {"export.json", "labels.json", "golden.npz", stored.file}
     assert {path.name for path in folder.iterdir()} == beside | extra

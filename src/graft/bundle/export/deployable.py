@@ -14,14 +14,14 @@ from graft.core.files import write_atomic
 from graft.evaluation.rejection import threshold_told
 
 ASSETS: Final = Path(__file__).parents[1] / "assets" / "deployable"
-FILES: Final = ("predict.py", "Dockerfile", "requirements.txt")
+FILES: Final = ("predict.py", "prepare.py", "Dockerfile", "requirements.txt")
 README: Final = "README.md"
 WRITER: Final = "export"
 MOST_CLASSES: Final = 20  # named in the text
 LARGEST_LEVEL: Final = 1  # of 255, that a prepared photo may differ by
 LARGEST_DIFFERENCE: Final = 0.01  # of a probability, between the program and the network on the same photo
 SECONDS: Final = 120.0
-LOAD: Final = "import sys, numpy, predict; numpy.save(sys.argv[2], predict.load(sys.argv[1]))"
+LOAD: Final = "import sys, numpy, prepare; numpy.save(sys.argv[2], prepare.load(sys.argv[1]))"
 
 
 def write_deployable(folder: Path, export: Export) -> None:
@@ -109,7 +109,8 @@ When an answer is `sure`: {threshold_told(export.threshold)}.
 
 - `{export.file}`: the network in ONNX, {export.numbers}. It reads `{given.name}`, (photo, {given.side_pixels},
   {given.side_pixels}, 3) uint8 RGB, and gives `{export.output}`, (photo, class) float32. Scaling is inside.
-- `predict.py`: the whole way from files to answers, short enough to be read and changed.
+- `predict.py`: from files to answers, and `prepare.py`: from a file to what the network reads. Each is short enough to
+  be read and changed.
 - `labels.json`: the classes in the order of the columns. `export.json`: everything that is known about this classifier.
 - `golden.npz`: `pixels` and the `probabilities` that the network gave for them, to check another runtime with.
 

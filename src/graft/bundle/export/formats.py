@@ -62,9 +62,13 @@ KINDS: Mapping[Format, Kind] = MappingProxyType(
 
 
 # What converters cannot write (tf2onnx: ConvNeXt's depthwise convolutions, GELU), and what Keras' files cannot hold:
-# layers that are not Keras' own, or that it does not register.
+# layers that are not Keras' own, or that it does not register. By family, and where it is one network, by its name.
 UNABLE: Mapping[str, tuple[Format, ...]] = MappingProxyType(
-    {"convnext": ("onnx", "folder", "keras", "h5"), "vit": ("onnx", "folder", "keras", "h5")}
+    {
+        "convnext": ("onnx", "folder", "keras", "h5"),
+        "vit": ("onnx", "folder", "keras", "h5"),
+        "convnet_weight": ("keras", "h5"),
+    }
 )
 
 
@@ -73,22 +77,27 @@ def made_of(format: Format, numbers: Numbers) -> Format:
     return (numbers == "int8" and KINDS[format].of_in_int8) or format
 
 
+def unable(record: BackboneRecord) -> tuple[Format, ...]:
+    """The formats that do not hold a network."""
+    return UNABLE.get(record.name) or UNABLE.get(record.family, ())
+
+
 def check_network(format: Format, numbers: Numbers, record: BackboneRecord) -> None:
     """Refuse (`BadInput`) a network that a format does not hold in these numbers."""
-    unable = UNABLE.get(record.family, ())
+    not_these = unable(record)
     first = made_of(format, numbers)
-    if first in unable:
+    if first in not_these:
         which, why = (f" in {numbers}", f"it is made of {first}, which") if first != format else ("", "it")
         raise BadInput(
             f"--format {format}{which} must be of another network, for {why} cannot hold {record.title}.",
-            hint=_instead(format, numbers, unable),
+            hint=_instead(format, numbers, not_these),
         )
 
 
-def _instead(format: Format, numbers: Numbers, unable: tuple[Format, ...]) -> str:
+def _instead(format: Format, numbers: Numbers, not_these: tuple[Format, ...]) -> str:
     """The formats that hold these numbers of such a network, and the numbers that this format holds of it."""
-    formats = [name for name in KINDS if numbers in KINDS[name].numbers and made_of(name, numbers) not in unable]
-    others = [name for name in KINDS[format].numbers if made_of(format, name) not in unable]
+    formats = [name for name in KINDS if numbers in KINDS[name].numbers and made_of(name, numbers) not in not_these]
+    others = [name for name in KINDS[format].numbers if made_of(format, name) not in not_these]
     more = f", or --numbers {' or '.join(others)}" if others else ""
     return f"Use --format {' or '.join(formats)}{more}."
 
