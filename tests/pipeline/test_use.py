@@ -63,7 +63,8 @@ def test_nothing_to_look_at_is_refused(finished, tmp_path):
         list(predict(finished.run, [str(tmp_path)], top=1, progress=PROGRESS))
     assert caught.value.code == "no_photos" and str(tmp_path) in caught.value.message
     with pytest.raises(BadInput, match="got an empty list of paths"):
-        list(predict(finished.run, iter([]), top=1, progress=PROGRESS))
+        list(predict(finished.run, [], top=1, progress=PROGRESS))
+    assert list(predict(finished.run, iter([]), top=1, progress=PROGRESS)) == []  # a list that a program makes
 
 
 def test_only_photos_by_name_are_taken_from_folders_but_named_files_always(finished, tmp_path):

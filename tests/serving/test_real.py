@@ -186,7 +186,7 @@ def test_who_can_ask_is_told(real_bundle, tmp_path, host, shown):
     words = ["serve", str(real_bundle), "--host", host, "--port", "0", "--json", "--threads", "1"]
     with start([sys.executable, "-m", "graft", *words], tmp_path) as service:
         assert service.raw(request("GET", "/v2/health/live")).status == 200
-        told = f"Everybody who reaches port {service.port} of this machine can ask: it knows no users.\n"
+        told = f"Everybody who reaches port {service.port} of this machine can ask: the service knows no users.\n"
         assert (told in service.log) == (host != shown)
 
 

@@ -75,7 +75,7 @@ def run(arguments: Namespace, console: Console) -> int:
     def tell(address: str) -> None:
         if not _is_loopback(settings.host):
             port = address.rstrip("/").rpartition(":")[2]
-            console.note(f"Everybody who reaches port {port} of this machine can ask: it knows no users.")
+            console.note(f"Everybody who reaches port {port} of this machine can ask: the service knows no users.")
         if console.json:
             console.value({"address": address})
         else:
