@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from graft.core.telemetry import REPORTER
 from tests.guard import offline_guard
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
         paths = [str(ROOT / "tests" / "guard"), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ[offline_guard.LOG] += worker
+    # Tests import Keras plainly, whose backend would then report to an analytics server, at each conversion too.
+    sys.modules[REPORTER] = None  # type: ignore[assignment]
     if "offline_guard" not in sys.modules:  # workers were already guarded when they started
         offline_guard.install()
 

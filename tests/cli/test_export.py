@@ -37,6 +37,8 @@ def exported(finished, tmp_path, monkeypatch):
             bundle_sha256="0" * 64,
             input=InputSpec(
                 side_pixels=manifest.side_pixels,
+                max_pixels=manifest.rules.max_pixels,
+                min_side_pixels=manifest.rules.min_side_pixels,
                 geometry=manifest.preprocessing.geometry,
                 sixteen_bit_white=manifest.rules.sixteen_bit_white,
             ),

@@ -300,7 +300,7 @@ def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
 
 
 def test_what_cannot_be_is_said_at_once(monkeypatch):
-    with pytest.raises(BadInput, match="--format keras must be of float32, got int8") as caught:
+    with pytest.raises(BadInput, match="--format keras can only be written in float32, got int8") as caught:
         check_possible("keras", "int8")
     assert "onnx, openvino, litert, folder" in caught.value.hint
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -108,7 +108,7 @@ def check_possible(format: Format, numbers: Numbers) -> None:
     if numbers not in kind.numbers:
         able = ", ".join(name for name in KINDS if numbers in KINDS[name].numbers)
         raise BadInput(
-            f"--format {format} must be of {' or '.join(kind.numbers)}, got {numbers}.",
+            f"--format {format} can only be written in {' or '.join(kind.numbers)}, got {numbers}.",
             hint=f"{numbers} can be had as {able}.",
         )
     maker = KINDS[made_of(format, numbers)]
