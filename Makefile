@@ -14,11 +14,12 @@ JOBS ?= auto
 # What is installed beside the base to run the tests; jax and torch join the tests where they are named here.
 EXTRAS ?= export,finetune,parquet,serve,tensorboard,dev
 
-.PHONY: help demo test test-page test-slow check bench clean
+.PHONY: help demo test test-wide test-page test-slow check bench clean
 
 help:
 	@echo 'make demo       train on the built-in sample, offline, and write a report'
 	@echo 'make test       the fast tests'
+	@echo 'make test-wide  the same on all networks of the catalogue and all libraries that can fine-tune'
 	@echo 'make test-page  the page of graft serve, in Chromium where there is one'
 	@echo 'make test-slow  the tests that take minutes'
 	@echo 'make check      format, lint, types, import directions, sizes: what continuous integration runs'
@@ -32,6 +33,9 @@ demo: $(BASE)
 
 test: $(FULL)
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+test-wide: $(FULL)
+	@$(RUN) -m pytest -n $(JOBS) --dist loadfile -m 'wide and not slow'
 
 test-page: $(FULL)
 	@$(RUN) -m pytest -n $(JOBS) --dist loadfile -m page tests/serving

@@ -68,7 +68,7 @@ def test_continuous_integration_runs_what_people_run():
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     assert "set -euo pipefail" in lines
-    assert lines[-3:] == ["make test", "make test-page", "make check"]
+    assert lines[-4:] == ["make test", "make test-wide", "make test-page", "make check"]
     assert os.name == "nt" or os.access(path, os.X_OK)
 
 

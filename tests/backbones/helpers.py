@@ -1,7 +1,7 @@
 """Networks with random weights, their numbers, and weights files as different Keras versions write them."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from unittest import mock
 import h5py
 import keras
 import numpy as np
+import pytest
 
 from graft.backbones.builders.applications import FUNCTIONS
 from graft.backbones.catalogue import find
@@ -51,6 +52,21 @@ SMALLEST = (
     "convnet_instance",
     "convnet_weight",
 )
+# Those of them that are built and computed within a second or so; `make test-wide` takes the other networks.
+QUICK = {
+    "sprout",
+    "mobilenet_0.25",
+    "mobilenet_v2_0.35",
+    "mobilenet_v3_small_0.75",
+    "vgg16",
+    "resnet50",
+    "efficientnet_b0",
+    "googlenet",
+    "vit_b16",
+    "alexnet",
+    "lenet5",
+    *(name for name in SMALLEST if name.startswith("convnet")),
+}
 # How Keras names the networks that it does not build for us.
 OWN_CONSTRUCTIONS = {
     **{f"efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},
@@ -177,6 +193,17 @@ def forward_each(model: Any, inputs: np.ndarray | dict[str, np.ndarray]) -> list
         compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     results = compiled(dict(enumerate(values for _, values in sorted(named.items()))))
     return [np.array(results[number]) for number in range(len(compiled.outputs))]
+
+
+def each_network(names: Iterable[str], slow: Container[str] = ()) -> list[Any]:
+    """Parameters of a test: the networks in `slow` are marked so, others that are not `QUICK` as wide."""
+
+    def marks(name: str) -> Any:
+        if name in slow:
+            return pytest.mark.slow
+        return () if name in QUICK else pytest.mark.wide
+
+    return [pytest.param(name, marks=marks(name)) for name in names]
 
 
 def every_suffix(model: Any, places: tuple[tuple[str, ...], ...], pixels: np.ndarray) -> np.ndarray:

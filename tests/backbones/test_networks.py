@@ -15,6 +15,7 @@ from graft.backbones.weights import import_weights, load_into
 from graft.core.errors import BadInput
 from tests.backbones.helpers import (
     SMALLEST,
+    each_network,
     forward,
     images,
     network,
@@ -34,9 +35,7 @@ BOTH_FORMATS = [name for name in SMALLEST if fastest_format(find(name)) == "chan
 LARGE = {"vgg16", "resnet50", "resnet50_v2", "inception_v3", "inception_resnet_v2", "xception", "efficientnet_v2_b0"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in BOTH_FORMATS]
-)
+@pytest.mark.parametrize("name", each_network(BOTH_FORMATS, slow=LARGE))
 def test_both_data_formats_are_the_same_network(name: str) -> None:
     last, first = network(name), network(name, data_format="channels_first")
     assert list(tensors_of(last)) == list(tensors_of(first))
@@ -139,6 +138,7 @@ def _loaded(name: str, path: Path, cache: Path) -> Any:
     return model
 
 
+@pytest.mark.wide
 def test_efficientnet_equals_both_constructions_of_keras(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from graft.core.randomness import stream
 from graft.features.preprocessing import network_input
 from tests.backbones.helpers import (
     SMALLEST,
+    each_network,
     every_suffix,
     forward,
     forward_each,
@@ -90,7 +91,7 @@ class Bare:
     whole: Any | None
 
 
-@pytest.fixture(scope="module", params=ALL)
+@pytest.fixture(scope="module", params=each_network(ALL))
 def bare(request: pytest.FixtureRequest) -> Bare:
     record = find(request.param)
     with without_values():
@@ -155,7 +156,7 @@ def test_every_weight_can_begin_at_random(bare: Bare) -> None:
 
 
 # The fixture's own order, so that each network is built once: the smallest of each family, and on days of rest all.
-FROZEN = [pytest.param(name, marks=() if name in SMALLEST else pytest.mark.slow) for name in ALL]
+FROZEN = each_network(ALL, slow=[name for name in ALL if name not in SMALLEST])
 
 
 @pytest.mark.parametrize("bare", FROZEN, indirect=True)
@@ -297,7 +298,7 @@ def _assert_taps_hold(record: BackboneRecord, model: Any) -> None:
     assert all(np.isfinite(values).all() and values.std() > 0 for values in outputs)
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", each_network(SMALLEST))
 def test_taps_hold_on_a_forward_pass(name: str) -> None:
     _assert_taps_hold(find(name), network(name))
 
@@ -324,9 +325,9 @@ def test_both_data_formats_give_the_same_taps() -> None:
     assert max(map(relative_difference, got, expected)) < 1e-5
 
 
-@pytest.mark.parametrize(("name", "count"), CUT_COUNTS.items())
-def test_cuts_are_as_many_as_known(name: str, count: int) -> None:
-    assert len(cuts(network(name))) == count
+@pytest.mark.parametrize("name", each_network(CUT_COUNTS))
+def test_cuts_are_as_many_as_known(name: str) -> None:
+    assert len(cuts(network(name))) == CUT_COUNTS[name]
 
 
 def _assert_suffix_of_prefix_is_the_backbone(record: BackboneRecord, model: Any) -> None:
@@ -340,9 +341,7 @@ def _assert_suffix_of_prefix_is_the_backbone(record: BackboneRecord, model: Any)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "vit_b16" else ()) for name in SMALLEST]
-)
+@pytest.mark.parametrize("name", each_network(SMALLEST, slow=["vit_b16"]))
 def test_suffix_of_prefix_is_the_backbone_at_every_cut(name: str) -> None:
     _assert_suffix_of_prefix_is_the_backbone(find(name), network(name))
 
@@ -376,7 +375,7 @@ def test_both_parts_of_every_cut_of_the_larger_hold_all_weights_once(larger: tup
     _assert_both_parts_hold_all_weights_once(*larger)
 
 
-@pytest.mark.parametrize("name", ["sprout", "mobilenet_v3_small_0.75", "nasnet_mobile"])
+@pytest.mark.parametrize("name", each_network(["sprout", "mobilenet_v3_small_0.75", "nasnet_mobile"]))
 def test_the_two_models_of_a_split_are_the_backbone(name: str) -> None:
     """The models themselves, at three depths; the test above goes through all cuts in two passes."""
     model = network(name)

@@ -117,6 +117,7 @@ def test_the_corrected_one_feeds_the_network_as_its_authors_did(tmp_path):
     assert np.allclose(as_published, pixels / 255)
 
 
+@pytest.mark.wide
 def test_a_published_efficientnet_file_is_mended_as_keras_does_where_it_fetches_it(tmp_path):
     """Its file holds deviations as variances; from a file `keras.applications` alone would scale pixels wrongly."""
     made = namespace(script_of("cifar10-efficientnetb0"), tmp_path)

@@ -14,7 +14,7 @@ from tests.training.tuning import engine_child, head_checks
 ROOT = Path(__file__).resolve().parents[3]
 EACH_STEP = "check_resuming_at_each_step_changes_nothing"  # one network built for each step
 CHECKS = [name for name in (*dir(engine_child), *dir(head_checks)) if name.startswith("check_") and name != EACH_STEP]
-CORE = [  # each time, on each backend that is installed; `make test-slow` runs all
+CORE = [  # each time; `make test-wide` runs them on the other backends that are installed, `make test-slow` runs all
     "check_a_loss_that_is_no_number_stops_at_once",
     "check_a_head_with_statistics_trains_as_in_keras",
     "check_equal_tasks_give_equal_bytes",
@@ -32,6 +32,10 @@ BACKENDS = [
     pytest.param(name, marks=pytest.mark.skipif(name not in INSTALLED, reason=f"{name} is not installed"))
     for name in ("tensorflow", "jax", "torch")
 ]
+EACH_TIME = [
+    *BACKENDS[:1],
+    *(pytest.param(*each.values, marks=[*each.marks, pytest.mark.wide]) for each in BACKENDS[1:]),
+]
 
 
 def run_checks(backend: str, names: list[str]) -> dict[str, str]:
@@ -44,7 +48,7 @@ def run_checks(backend: str, names: list[str]) -> dict[str, str]:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=EACH_TIME)
 def core(request: pytest.FixtureRequest) -> dict[str, str]:
     """What the core checks gave, in one process: loading a backend takes longer than most of them."""
     return run_checks(request.param, CORE)
