@@ -260,14 +260,12 @@ def test_the_published_parameters_of_efficientnet_b0() -> None:
 
 
 GOLDEN = [name for name in ALL if find(name).family in PREPROCESS]  # the others Keras has not
-# In the fast suite each family once, and the larger of them on days of rest.
-GOLDEN_FAST = {name for name in SMALLEST if name in GOLDEN and find(name).parameters < 30_000_000}
+# Each family once, and the larger of them on days of rest.
+GOLDEN_SLOW = {name for name in GOLDEN if name not in SMALLEST or find(name).parameters >= 30_000_000}
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in GOLDEN_FAST else pytest.mark.slow) for name in GOLDEN]
-)
+@pytest.mark.parametrize("name", each_network(GOLDEN, slow=GOLDEN_SLOW))
 def test_the_network_is_that_of_keras(name: str) -> None:
     """Ours after the record's preprocessing, against the constructor users know after Keras' own."""
     record = find(name)
