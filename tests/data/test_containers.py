@@ -61,6 +61,15 @@ def test_a_marker_within_a_segment_is_no_end(random: np.random.Generator) -> Non
     assert not read_container(data[:2] + b"\xff\xff\xff" + data[2:]).truncated
 
 
+@pytest.mark.timeout(30)  # a search that looks back from each byte of the run would take days
+def test_a_long_run_of_fill_bytes_is_passed_in_one_go(random: np.random.Generator) -> None:
+    data = jpeg(random)
+    scan = data.index(b"\xff\xda") + 20
+    for end in (b"\x00", b"\xd0"):
+        found = read_container(data[:scan] + b"\xff" * 5_000_000 + end + data[scan:])
+        assert not found.truncated and not found.trailing_bytes
+
+
 def test_frames_of_an_mpo_and_what_follows(random: np.random.Generator) -> None:
     data = animation("MPO")(random)
     assert read_container(data).frames == 3

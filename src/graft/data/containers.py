@@ -25,6 +25,7 @@ ARCHIVE_HEAD_BYTES = 262
 HEAD_BYTES = 64  # enough for `kind_of`
 
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # a JPEG marker that is neither a stuffed byte nor a restart
+_NEXT_MARKER = re.compile(_MARKER.pattern.replace(b"+", b""))  # to search for: with "+", time goes by a run's square
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevx", b"mif1", b"msf1"))
 _BMP_COMPRESSIONS = frozenset((0, 3, 6))  # plain pixels; run lengths would be unpacked by slow Python code
@@ -217,7 +218,7 @@ def _walk_jpeg(data: bytes, start: int) -> tuple[tuple[int, int] | None, int]:
         position += max(length, 2)
         if marker == 0xDA:
             scans += 1
-            following = _MARKER.search(data, position)
+            following = _NEXT_MARKER.search(data, position)
             position = following.start() if following else len(data)
     _check_scans(scans)
     return size, end
