@@ -35,7 +35,7 @@ WARM_SECONDS = 1.0  # of each load, not counted
 WRONG = -1  # the status of an answer with another label than the bundle's
 LENGTH = re.compile(rb"content-length: (\d+)")
 PHOTOS, PHOTO_SIDE = 64, 320
-ROUNDS = 3
+ROUNDS = 6
 IDLE_SECONDS = 2.0  # the service closes connections that were not used for five
 HEAD = b"POST /predict?top=1 HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ncontent-length: %d\r\n\r\n"
 
@@ -206,20 +206,54 @@ def processor_seconds(process: psutil.Process) -> float:
     return sum(sum(each.cpu_times()[:2]) for each in (process, *process.children()))
 
 
+@dataclass
+class Rounds:
+    """What was measured at one load, in turns with everything else: this machine's speed varies."""
+
+    load: Load = field(default_factory=Load)
+    capacity: float = 0.0  # images that could have been answered in that time
+    work: list[float] = field(default_factory=list)  # processor seconds an image
+    ideal: list[float] = field(default_factory=list)  # seconds to each answer of an ideal queue
+
+    def row(self, share: float, median: float) -> dict[str, object]:
+        """`median` in seconds: of answers to those that had the service for themselves."""
+        load, (low, high) = self.load, self.load.interval(0.99)
+        ideal = sorted(self.ideal)
+        return {
+            "load": f"{share:.0%}",
+            "requests": sum(load.statuses.values()),
+            "answered / capacity": f"{len(load.seconds) / self.capacity:.2f}",
+            "median ms": f"{1000 * load.percentile(0.5):.1f}",
+            "p99 ms (95 %)": f"{1000 * load.percentile(0.99):.1f} ({1000 * low:.1f} to {1000 * high:.1f})",
+            "p99 / alone": f"{load.percentile(0.99) / median:.1f}",
+            "processor ms an image": f"{1000 * statistics.median(self.work):.1f}",
+            "p99 / alone, ideal queue here": f"{ideal[int(0.99 * len(ideal))] / median:.1f}" if ideal else "",
+            "statuses": " ".join(f"{status}: {count}" for status, count in sorted(load.statuses.items())),
+        }
+
+
 def measure(bundle, files: Sequence[bytes], labels: Sequence[str], pid: int, port: int, seconds: float) -> None:
     drive(port, files, labels, 1, clients=1)
     service = psutil.Process(pid)
     own, full, alone = [], [], []
     own_processor, full_processor = [], []
+    loads = {share: Rounds() for share in (0.7, 2.0)}
     for _ in range(ROUNDS):
         began = time.process_time()
-        own.append(own_rate(bundle, files, seconds / 12))
-        own_processor.append((time.process_time() - began) / (own[-1] * seconds / 12))
+        own.append(own_rate(bundle, files, seconds / 4 / ROUNDS))
+        own_processor.append((time.process_time() - began) / (own[-1] * seconds / 4 / ROUNDS))
         began = processor_seconds(service)
-        load = drive(port, files, labels, seconds / 12, clients=SATURATING_CLIENTS)
+        load = drive(port, files, labels, seconds / 4 / ROUNDS, clients=SATURATING_CLIENTS)
         full.append(len(load.seconds) / load.wall)
         full_processor.append((processor_seconds(service) - began) / load.n_asked)
-        alone += drive(port, files, labels, seconds / 12, rate=LONE_RATE).seconds
+        alone += drive(port, files, labels, seconds / 4 / ROUNDS, rate=LONE_RATE).seconds
+        for share, seen in loads.items():
+            began, rate = processor_seconds(service), share * full[-1]
+            load = drive(port, files, labels, seconds / ROUNDS, rate=rate)
+            seen.work.append((processor_seconds(service) - began) / load.n_asked)
+            seen.ideal += answer_seconds(rate, seconds / ROUNDS, seen.work[-1]) if share < 1 else []
+            seen.capacity += full[-1] * load.wall
+            seen.load.merge(load)
     rate, capacity, median = statistics.median(own), statistics.median(full), statistics.median(alone)
     table(
         [
@@ -234,31 +268,7 @@ def measure(bundle, files: Sequence[bytes], labels: Sequence[str], pid: int, por
         ]
     )
     print()
-    rows = []
-    for share in (0.7, 2.0):
-        load, work, ideal = Load(), 0.0, []
-        for _ in range(ROUNDS):  # in turns, for this machine's speed varies
-            began = processor_seconds(service)
-            some = drive(port, files, labels, seconds / ROUNDS, rate=share * capacity)
-            load.merge(some)
-            work = (processor_seconds(service) - began) / some.n_asked
-            ideal += answer_seconds(share * capacity, seconds / ROUNDS, work) if share < 1 else []
-        ideal.sort()
-        low, high = load.interval(0.99)
-        rows.append(
-            {
-                "load": f"{share:.0%}",
-                "requests": sum(load.statuses.values()),
-                "answered / capacity": f"{len(load.seconds) / load.wall / capacity:.2f}",
-                "median ms": f"{1000 * load.percentile(0.5):.1f}",
-                "p99 ms (95 %)": f"{1000 * load.percentile(0.99):.1f} ({1000 * low:.1f} to {1000 * high:.1f})",
-                "p99 / alone": f"{load.percentile(0.99) / median:.1f}",
-                "processor ms an image": f"{1000 * work:.1f}",
-                "p99 / alone, ideal queue here": f"{ideal[int(0.99 * len(ideal))] / median:.1f}" if ideal else "",
-                "statuses": " ".join(f"{status}: {count}" for status, count in sorted(load.statuses.items())),
-            }
-        )
-    table(rows)
+    table([seen.row(share, median) for share, seen in loads.items()])
 
 
 if __name__ == "__main__":

@@ -84,10 +84,8 @@ def test_a_worker_that_is_stopped_in_the_middle(service):
 def test_what_waits_outlives_a_worker(service):
     """Only what the worker had taken is lost."""
     with ThreadPoolExecutor(20) as pool:
-        lost = []
-        for _ in range(2):  # one after the other, or one thread takes both
-            lost.append(pool.submit(service.raw, post_image(HANG)))
-            time.sleep(0.2)
+        lost = [pool.submit(service.raw, post_image(HANG)) for _ in range(2)]
+        time.sleep(0.2)
         others = [pool.submit(service.raw, post_image(RED_PNG)) for _ in range(18)]
         assert [each.result().status for each in lost] == [504] * 2
         n_out = OUT_BATCHES * BATCH - len(lost)
@@ -164,17 +162,29 @@ def test_all_threads_help_an_image_after_a_rest(monkeypatch, seconds, expected):
     inbox, helped = Inbox(), []
     for number in range(len(expected)):
         inbox.put(Message({"numbers": [number], "kinds": ["file"], "left": []}, [b""]))
-        with inbox.taken() as (_, alone):
+        with inbox.taken(BATCH) as (_, alone):
             helped.append(alone)
     assert helped == expected
 
 
 def test_nobody_helps_an_image_that_has_company():
     inbox = Inbox()
-    inbox.put(Message({"numbers": [0, 1, 2, 3, 4], "kinds": ["file"] * 5, "left": []}, [b""] * 5))
-    with inbox.taken() as (first, helped_first), inbox.taken() as (second, helped_second):
-        assert [each.number for each in (*first, *second)] == [0, 1, 2, 3, 4]
+    inbox.put(Message({"numbers": [0, 1], "kinds": ["file"] * 2, "left": []}, [b""] * 2))
+    with inbox.taken(BATCH) as (first, helped_first), inbox.taken(BATCH) as (second, helped_second):
+        assert [each.number for each in (*first, *second)] == [0, 1]
         assert not helped_first and not helped_second
+
+
+def test_a_batch_is_taken_where_enough_wait_for_all_threads():
+    inbox, n = Inbox(), 2 * BATCH + 1
+    inbox.put(Message({"numbers": list(range(n)), "kinds": ["file"] * n, "left": []}, [b""] * n))
+    sizes, seen = [], []
+    while len(seen) < n:
+        with inbox.taken(2 * BATCH) as (given, _):
+            sizes.append(len(given))
+            seen += [each.number for each in given]
+    assert seen == list(range(n))  # the oldest first
+    assert sizes == [BATCH] + [1] * (BATCH + 1)
 
 
 def test_the_tiny_bundle_is_a_good_one(tiny_bundle, monkeypatch):

@@ -14,8 +14,8 @@ from graft.serving.records import Settings
 from graft.serving.waiting import ImageRefusal, Queue
 
 LOG = logging.getLogger(__name__)
-# In full batches of all threads: one that is worked on and one that is at hand are with the worker.
-OUT_BATCHES, QUEUE_BATCHES = 2, 8
+# In full batches of all threads: with the worker are those that are worked on, and so many that it sees when many wait.
+OUT_BATCHES, QUEUE_BATCHES = 4, 8
 LEAST_QUEUE_IMAGES = 64
 BACK_OFF_SECONDS = (0.0, 0.1, 0.5, 2.0, 5.0)  # before the first, second … start in a row; the last one from then on
 QUICK_STARTS = 3  # so many failures in a row are bridged by letting requests wait

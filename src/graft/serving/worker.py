@@ -61,11 +61,16 @@ class Inbox:
                 self._changed.notify()
 
     @contextmanager
-    def taken(self) -> Iterator[tuple[list[Given], bool]]:
-        """What a thread takes, a batch at most, as soon as there is something; and whether it may be helped by all."""
+    def taken(self, busy_images: int) -> Iterator[tuple[list[Given], bool]]:
+        """What a thread takes as soon as there is something, and whether it may be helped by all.
+
+        It is a batch where `busy_images` wait: a batch takes less work, but is answered as a whole, and of fewer images
+        other threads had better take some.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._given)
-            found = [self._given.pop(number) for number in list(itertools.islice(self._given, BATCH))]
+            n_taken = BATCH if len(self._given) >= busy_images else 1
+            found = [self._given.pop(number) for number in list(itertools.islice(self._given, n_taken))]
             now = time.monotonic()
             rested = now - self._ended >= IDLE_TIMES * (self._ended - self._began)
             helped = rested and not self._n_taken and not self._given
@@ -115,11 +120,11 @@ def work(incoming: BinaryIO, outgoing: BinaryIO, decode: Decode = decoded) -> No
         _send(outgoing, Message({"fatal": fatal}))
         return
     _send(outgoing, Message({"about": about(bundle)}))
-    sending = Lock()
+    sending, busy_images = Lock(), BATCH * bundle.threads
 
     def answer_on() -> None:
         while True:
-            with inbox.taken() as (given, helped):
+            with inbox.taken(busy_images) as (given, helped):
                 message = _answers(bundle, given, decode, helped=helped)
             with sending:
                 _send(outgoing, message)
