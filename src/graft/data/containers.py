@@ -13,20 +13,15 @@ from pathlib import PurePath
 from types import MappingProxyType
 
 from graft.core.errors import ImageRefused
+from graft.data.jpeg import check_scans, walk_jpeg
 from graft.data.tiff import read_tiff
 
 MAX_FRAMES = 1_000  # a longer animation is a film: walking it costs more than its one photo is worth
 MAX_CHUNKS = 100_000
-# Of a JPEG: the usual progressive ones have 10, or 18 in four colours. Each costs a pass over all pixels, however few
-# its bytes are: 200 of them in 300 kB took 11 s at 49 megapixels.
-MAX_SCANS = 40
 MAX_TEXT_BYTES = 1 << 20  # what one compressed text of a PNG may unpack to
 ARCHIVE_HEAD_BYTES = 262
 HEAD_BYTES = 64  # enough for `kind_of`
 
-_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # a JPEG marker that is neither a stuffed byte nor a restart
-_NEXT_MARKER = re.compile(_MARKER.pattern.replace(b"+", b""))  # to search for: with "+", time goes by a run's square
-_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevx", b"mif1", b"msf1"))
 _BMP_COMPRESSIONS = frozenset((0, 3, 6))  # plain pixels; run lengths would be unpacked by slow Python code
 
@@ -163,7 +158,7 @@ def _rest(data: bytes, end: int) -> int:
 
 
 def _jpeg(data: bytes) -> Container:
-    size, end = _walk_jpeg(data, 0)
+    size, end = walk_jpeg(data, 0)
     if size is None:
         raise ImageRefused("The file must hold a whole image, got the beginning of a JPEG header.")
     found = Container(format="JPEG", width=size[0], height=size[1], truncated=end > len(data))
@@ -174,54 +169,11 @@ def _jpeg(data: bytes) -> Container:
     while frames <= MAX_FRAMES and (start := data.find(b"\xff\xd8\xff", end, end + 65_536)) >= 0:
         if data[end:start].strip(b"\x00"):
             break
-        further, next_end = _walk_jpeg(data, start)
+        further, next_end = walk_jpeg(data, start)
         if further is None or next_end < 0 or next_end > len(data):
             break
         frames, end = frames + 1, next_end
     return replace(found, frames=frames, trailing_bytes=_rest(data, end))
-
-
-def _check_scans(count: int) -> None:
-    if count > MAX_SCANS:
-        raise ImageRefused(
-            f"A JPEG must be drawn in at most {MAX_SCANS} passes over the picture, got {count}.",
-            hint="Save it anew.",
-            code="too_many_pixels",
-        )
-
-
-def _walk_jpeg(data: bytes, start: int) -> tuple[tuple[int, int] | None, int]:
-    """Width and height, and where the JPEG ends.
-
-    The size is None where no frame header was found; the end is beyond the data where the file is cut, -1 where the
-    walk lost its way and the decoder has to judge.
-    """
-    size, scans = None, 0
-    position = start + 2
-    end = len(data) + 1
-    while position < len(data):
-        found = _MARKER.match(data, position)
-        if found is None:
-            end = end if data[position:].strip(b"\xff") == b"" else -1
-            _check_scans(data.count(b"\xff\xda", start))  # at least as many as the decoder will find
-            break
-        marker, position = data[found.end() - 1], found.end()
-        if marker == 0xD9:
-            end = position
-            break
-        if marker == 0x01:
-            continue
-        length = int.from_bytes(data[position : position + 2], "big")
-        if marker in _SIZES and size is None and position + 7 <= len(data):
-            height, width = struct.unpack_from(">HH", data, position + 3)
-            size = (width, height)
-        position += max(length, 2)
-        if marker == 0xDA:
-            scans += 1
-            following = _NEXT_MARKER.search(data, position)
-            position = following.start() if following else len(data)
-    _check_scans(scans)
-    return size, end
 
 
 # PNG
@@ -385,7 +337,7 @@ def _skip_blocks(data: bytes, position: int) -> int:
 def _tiff(data: bytes) -> Container:
     facts = read_tiff(data)
     if facts.jpeg_parts:
-        _check_scans(data.count(b"\xff\xda") // facts.jpeg_parts)
+        check_scans(data.count(b"\xff\xda") // facts.jpeg_parts)
     return Container(
         format="TIFF",
         width=facts.width,
