@@ -214,6 +214,7 @@ class Rounds:
     capacity: float = 0.0  # images that could have been answered in that time
     work: list[float] = field(default_factory=list)  # processor seconds an image
     ideal: list[float] = field(default_factory=list)  # seconds to each answer of an ideal queue
+    tails: list[float] = field(default_factory=list)  # 99th percentile by unloaded median, each of one round
 
     def row(self, share: float, median: float) -> dict[str, object]:
         """`median` in seconds: of answers to those that had the service for themselves."""
@@ -226,8 +227,9 @@ class Rounds:
             "median ms": f"{1000 * load.percentile(0.5):.1f}",
             "p99 ms (95 %)": f"{1000 * load.percentile(0.99):.1f} ({1000 * low:.1f} to {1000 * high:.1f})",
             "p99 / alone": f"{load.percentile(0.99) / median:.1f}",
+            "by rounds": f"{min(self.tails):.1f} to {max(self.tails):.1f}, median {statistics.median(self.tails):.1f}",
             "processor ms an image": f"{1000 * statistics.median(self.work):.1f}",
-            "p99 / alone, ideal queue here": f"{ideal[int(0.99 * len(ideal))] / median:.1f}" if ideal else "",
+            "ideal queue here": f"{ideal[int(0.99 * len(ideal))] / median:.1f}" if ideal else "",
             "statuses": " ".join(f"{status}: {count}" for status, count in sorted(load.statuses.items())),
         }
 
@@ -246,13 +248,15 @@ def measure(bundle, files: Sequence[bytes], labels: Sequence[str], pid: int, por
         load = drive(port, files, labels, seconds / 4 / ROUNDS, clients=SATURATING_CLIENTS)
         full.append(len(load.seconds) / load.wall)
         full_processor.append((processor_seconds(service) - began) / load.n_asked)
-        alone += drive(port, files, labels, seconds / 4 / ROUNDS, rate=LONE_RATE).seconds
+        lone = drive(port, files, labels, seconds / 4 / ROUNDS, rate=LONE_RATE).seconds
+        alone += lone
         for share, seen in loads.items():
             began, rate = processor_seconds(service), share * full[-1]
             load = drive(port, files, labels, seconds / ROUNDS, rate=rate)
             seen.work.append((processor_seconds(service) - began) / load.n_asked)
             seen.ideal += answer_seconds(rate, seconds / ROUNDS, seen.work[-1]) if share < 1 else []
             seen.capacity += full[-1] * load.wall
+            seen.tails.append(load.percentile(0.99) / statistics.median(lone))
             seen.load.merge(load)
     rate, capacity, median = statistics.median(own), statistics.median(full), statistics.median(alone)
     table(

@@ -20,7 +20,7 @@ class Limits:
     images: Annotated[int, Interval(ge=1, le=256)] = 32  # in one request
     parts: Count = 64
     header_bytes: Count = 16 << 10
-    queue_images: Count | None = None  # None: what four full batches of all threads need, and at least 64
+    queue_images: Count | None = None  # None: eight full batches of all threads, and at least 64
     connections: Count = 512
     request_seconds: Seconds = 30.0
     worker_seconds: Seconds = 20.0  # without an answer while it has images; then the worker counts as hung
