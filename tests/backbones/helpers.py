@@ -223,8 +223,8 @@ def every_suffix(model: Any, places: tuple[tuple[str, ...], ...], pixels: np.nda
     for below, place in zip(((), *places[:-1]), places, strict=True):
         above = _step(tensors, below, place, running)
         for name in place:
-            key = f"{len(inputs):04}"
-            inputs[key] = keras.Input(batch_shape=(1, *tensors[name].shape[1:]), dtype="float32", name=f"cut_{key}")
+            key = f"cut_{len(inputs):04}"
+            inputs[key] = keras.Input(batch_shape=(1, *tensors[name].shape[1:]), dtype="float32", name=key)
             joining[key] = values[name]
             above[name] = keras.layers.Concatenate(axis=0)([above[name], inputs[key]]) if name in above else inputs[key]
         running = above
