@@ -22,6 +22,7 @@ COLOURS = {"cat": (200, 60, 40), "dog": (40, 60, 200), "owl": (60, 180, 60)}
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # every command of the README; three minutes on two idle cores
     pytest.mark.skipif(shutil.which("bash") is None or os.name == "nt", reason="needs bash and find"),
 ]
 
