@@ -9,7 +9,7 @@ from graft.serving.errors import Refusal
 
 # A queue that empties now and then holds a burst, and may be long. One that never does makes everybody wait, and nobody
 # is answered sooner: where it was not empty for so many times its length, only half of it is used.
-STANDING_LENGTHS = 3
+STANDING_LENGTHS = 5
 STANDING_SHARE = 1 / 2
 
 
