@@ -19,7 +19,7 @@ EXTRAS ?= export,finetune,parquet,serve,tensorboard,dev
 help:
 	@echo 'make demo       train on the built-in sample, offline, and write a report'
 	@echo 'make test       the fast tests'
-	@echo 'make test-wide  the same on all networks of the catalogue and all libraries that can fine-tune'
+	@echo 'make test-wide  the same on more networks, recipes and formats, and all libraries that can fine-tune'
 	@echo 'make test-page  the page of graft serve, in Chromium where there is one'
 	@echo 'make test-slow  the tests that take minutes'
 	@echo 'make check      format, lint, types, import directions, sizes: what continuous integration runs'

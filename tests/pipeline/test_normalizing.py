@@ -68,7 +68,10 @@ def test_what_is_taken_of_each_photo_alone_needs_no_photos(intake: Intake, monke
         made(intake, "zca")
 
 
-@pytest.mark.parametrize("words", ["featurewise-std", "samplewise-std", "zca=100"])
+@pytest.mark.parametrize(
+    "words",
+    ["featurewise-std", *(pytest.param(each, marks=pytest.mark.wide) for each in ("samplewise-std", "zca=100"))],
+)
 def test_a_classifier_answers_as_it_was_measured(photos: Path, tmp_path: Path, words: str) -> None:
     """Its file says how photos are prepared: where that was lost, its answers would be others."""
     asked = options(photos, tmp_path / "run", recipe="probe", normalize=words)

@@ -231,6 +231,7 @@ def run_script(name: str, shared: Path, folder: Path, backend: str) -> str:
 needs_tensorflow = pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs TensorFlow")
 
 
+@pytest.mark.wide
 @needs_tensorflow
 def test_one_trains_a_step_on_real_photos(shared, tmp_path):
     run_script("scratch-cnn", shared, tmp_path, "tensorflow")

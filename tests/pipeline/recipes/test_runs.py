@@ -151,6 +151,7 @@ def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[
     return {name for name in before if not np.array_equal(before[name], after[name].astype(np.float32))}
 
 
+@pytest.mark.wide
 class TestTwoPhases:
     def test_the_run_holds_a_bundle_of_each(self, done: Trained) -> None:
         run = done.run("both")

@@ -58,7 +58,10 @@ def stepped(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pyte
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "stepped",
-    [pytest.param(FAST, id="fast"), pytest.param(tuple(catalogue()), id="all", marks=pytest.mark.slow)],
+    [
+        pytest.param(FAST, id="fast", marks=pytest.mark.wide),
+        pytest.param(tuple(catalogue()), id="all", marks=pytest.mark.slow),
+    ],
     indirect=True,
 )
 def test_a_step_of_each_recipe_on_real_photos(stepped: Trained) -> None:
