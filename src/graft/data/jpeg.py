@@ -27,9 +27,9 @@ def check_scans(count: int) -> None:
 def walk_jpeg(data: bytes, start: int) -> tuple[tuple[int, int] | None, int]:
     """Width and height of the JPEG that begins at `start`, and where it ends.
 
-    Raises `ImageRefused` (`too_many_pixels`) where it is drawn in too many passes. The size is None where no
-    frame header was found; the end is beyond the data where the file is cut, -1 where the walk lost its way and the
-    decoder has to judge.
+    Raises `ImageRefused` (`too_many_pixels`) where it is drawn in too many passes. The size is None where no frame
+    header was found; the end is beyond the data where the file is cut, -1 where the walk lost its way and the decoder
+    has to judge.
     """
     size, scans = None, 0
     position = start + 2

@@ -28,9 +28,9 @@ from graft.pipeline.train import train
 from tests.pipeline.conftest import finished, options, photos, write_photos
 
 __all__ = ["finished", "photos"]  # fixtures: a run of the built-in network on drawn photos
-QUICK_BOTH = {("openvino", "float32"): (), ("folder", "int8"): pytest.mark.wide}
+SOONER = {("openvino", "float32"): (), ("folder", "int8"): pytest.mark.wide}
 BOTH = [
-    pytest.param(format, numbers, marks=QUICK_BOTH.get((format, numbers), pytest.mark.slow))
+    pytest.param(format, numbers, marks=SOONER.get((format, numbers), pytest.mark.slow))
     for format, kind in KINDS.items()
     for numbers in kind.numbers
 ]

@@ -17,7 +17,7 @@ from tests.pipeline.trained import Trained, train_in_child
 
 PER_CLASS = {"train": 3, "validation": 2, "test": 2}
 FOLDERS = {"sign_digits": "sign_digits", "santa": "santa", "cifar10": "cifar10_small/train"}
-FAST = ("features-vgg16",)
+FEW = ("features-vgg16",)
 
 
 def classes_of(data: Path, name: str) -> list[Path]:
@@ -59,13 +59,13 @@ def stepped(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pyte
 @pytest.mark.parametrize(
     "stepped",
     [
-        pytest.param(FAST, id="fast", marks=pytest.mark.wide),
+        pytest.param(FEW, id="few", marks=pytest.mark.wide),
         pytest.param(tuple(catalogue()), id="all", marks=pytest.mark.slow),
     ],
     indirect=True,
 )
 def test_a_step_of_each_recipe_on_real_photos(stepped: Trained) -> None:
-    assert set(stepped.results) >= set(FAST)
+    assert set(stepped.results) >= set(FEW)
     for name in stepped.results:
         assert stepped[name]["seen"]["tuned"] == len(catalogue()[name].phases)
         run, recipe = stepped.run(name), catalogue()[name]
